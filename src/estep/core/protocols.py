@@ -1,0 +1,159 @@
+"""What the parts promise one another: chunk, expected statistics, and the four protocols.
+
+A model is two pure maps, ``estep(params, chunk) -> Expected`` and ``mstep(stats, params) -> params``; statistics add;
+data has one verb, ``sum``. Everything here is an interface or a value: nothing in this file computes a model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estep.core.record import Array, record
+from estep.core.support import Constraints, Support
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """A block of rows and everything they carry.
+
+    Attributes
+    ----------
+    key : tuple
+        Stable name of the recipe that rebuilds the chunk: (source, first row, end row).
+    x : Any
+        What the family reads, rows on the first axis.
+    given : Any
+        What the structure reads (groups, gate covariates), or None.
+    weight : array (n,) or None
+        Frequency of each unit; None means one each.
+    allowed : array or None
+        Permitted classes from partial labels: int codes (n,), -1 for any class, or booleans (n, k).
+    ends : array or None
+        For sequences, the end row of each within the chunk.
+    """
+
+    key: tuple[Any, ...]
+    x: Any
+    given: Any = None
+    weight: Array | None = None
+    allowed: NDArray[Any] | None = None
+    ends: NDArray[np.intp] | None = None
+
+    @property
+    def rows(self) -> slice:
+        """The chunk's rows within its source."""
+        return slice(self.key[1], self.key[2])
+
+    def __len__(self) -> int:
+        return int(self.key[2] - self.key[1])
+
+
+@record
+class Expected:
+    """What one chunk contributes to a pass; contributions add.
+
+    ``loglik`` is the observed-data log-likelihood (nats), ``objective`` what the variant climbs, ``n`` the weight.
+    """
+
+    stats: Any
+    loglik: float
+    objective: float
+    n: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Explained:
+    """Per row: log density (n,), responsibilities (n, k) and the most probable class or path (n,)."""
+
+    log_density: Array
+    resp: Array
+    path: NDArray[np.intp]
+
+
+class Assign(Protocol):
+    """How hidden labels are filled in: a tag that turns joint log densities into responsibilities."""
+
+    @property
+    def name(self) -> str: ...
+
+    def rows(self, logits: Array, key: tuple[Any, ...]) -> tuple[Array, Array, Array]:
+        """``logits (n, k) -> resp (n, k), objective (n,), loglik (n,)``."""
+        ...
+
+
+@runtime_checkable
+class Model(Protocol):
+    """The two maps of EM, the complete-data log-likelihood and where parameters live."""
+
+    prior: Any | None
+
+    def bind(self, data: Any) -> Model: ...
+    def estep(self, params: Any, chunk: Chunk, assign: Assign) -> Expected: ...
+    def mstep(self, stats: Any, params: Any) -> Any: ...
+    def q(self, params: Any, stats: Any) -> float: ...
+    def support(self, params: Any) -> Support: ...
+
+
+@runtime_checkable
+class Family(Protocol):
+    """How a row looks once its component is known."""
+
+    names: tuple[str, ...]
+
+    def bind(self, data: Any) -> Family: ...
+    def start(self, k: int) -> Any: ...
+    def encode(self, x: Any) -> Any: ...
+    def log_density(self, params: Any, encoded: Any) -> Array: ...
+    def stats(self, params: Any, encoded: Any, resp: Array) -> Any: ...
+    def fit(self, stats: Any, params: Any, support: Support) -> Any: ...
+    def q(self, params: Any, stats: Any) -> float: ...
+    def score(self, params: Any, stats: Any, support: Support) -> Array: ...
+    def support(self, params: Any, constraints: Constraints) -> Support: ...
+    def sample(self, params: Any, labels: NDArray[np.intp], rng: np.random.Generator) -> Any: ...
+
+
+@runtime_checkable
+class Structure(Protocol):
+    """How the hidden labels hang together."""
+
+    names: tuple[str, ...]
+
+    def bind(self, data: Any) -> Structure: ...
+    def start(self, k: int) -> Any: ...
+    def infer(
+        self,
+        params: Any,
+        logb: Callable[[slice], Array],
+        chunk: Chunk,
+        assign: Assign,
+        collect: Callable[[slice, Array], None],
+    ) -> tuple[Any, float, float]:
+        """Counts, objective and log-likelihood of the chunk; ``collect(rows, resp)`` passes weighted responsibilities on."""
+        ...
+
+    def tally(self, params: Any, resp: Array, chunk: Chunk) -> Any: ...
+    def explain(self, params: Any, logb: Callable[[slice], Array], chunk: Chunk) -> Explained: ...
+    def fit(self, counts: Any, params: Any, support: Support) -> Any: ...
+    def q(self, params: Any, counts: Any) -> float: ...
+    def score(self, params: Any, counts: Any, support: Support) -> Array: ...
+    def support(self, params: Any, constraints: Constraints) -> Support: ...
+    def sample(self, params: Any, n: int, rng: np.random.Generator) -> NDArray[np.intp]: ...
+
+
+class Data(Protocol):
+    """Anything that can apply a function to every chunk and add the results."""
+
+    @property
+    def n_rows(self) -> int: ...
+    def chunks(self) -> Iterator[Chunk]: ...
+    def sum(self, fn: Callable[[Chunk], Any]) -> Any: ...
+    def map(self, fn: Callable[[Chunk], Any], sink: Callable[[Chunk, Any], None]) -> None: ...
+    def shuffled(self, rng: np.random.Generator) -> Data: ...
+
+
+Settings = Mapping[str, Any]

@@ -1,0 +1,158 @@
+"""Data in memory: arrays cut into blocks that sit in cache, summed by a pool of threads in a fixed order.
+
+Block boundaries depend on shapes only and contributions are added in block order, so the same seed gives the same bits for
+any number of threads. BLAS is held to one thread: blocks run side by side instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estep.core.protocols import Chunk
+from estep.core.record import Array
+from estep.core.rows import take
+
+BLOCK_VALUES = 1 << 17
+
+
+def block_rows(width: int) -> int:
+    """Rows of a block: what keeps its quadratic features within a core's cache, from 256 to 8192."""
+    return int(np.clip(BLOCK_VALUES // (1 + width * (width + 3) // 2), 256, 8192))
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """Rows held in arrays.
+
+    Parameters
+    ----------
+    x : array (n, ...) or tuple of arrays
+        What the family reads.
+    weight, allowed, given : arrays or None
+        Per row; see ``Chunk``.
+    n_jobs : int or None
+        Threads; None takes one for each processor this process may use.
+    rows : int or None
+        Rows of a block; None chooses by the width of ``x``.
+
+    Examples
+    --------
+    >>> data = Memory(np.arange(6.0).reshape(3, 2))
+    >>> float(data.sum(lambda chunk: chunk.x.sum()))
+    15.0
+    """
+
+    x: Any
+    weight: Array | None = None
+    allowed: NDArray[Any] | None = None
+    given: Any = None
+    n_jobs: int | None = None
+    rows: int | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.x[0] if isinstance(self.x, tuple) else self.x)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The blocks, in row order."""
+        first = self.x[0] if isinstance(self.x, tuple) else self.x
+        step = self.rows or block_rows(int(np.prod(first.shape[1:], dtype=int)))
+        for start in range(0, self.n_rows, step):
+            rows = slice(start, min(start + step, self.n_rows))
+            yield Chunk(
+                key=("memory", rows.start, rows.stop),
+                x=take(self.x, rows),
+                given=None if self.given is None else take(self.given, rows),
+                weight=None if self.weight is None else self.weight[rows],
+                allowed=None if self.allowed is None else self.allowed[rows],
+            )
+
+    def sum(self, fn: Callable[[Chunk], Any]) -> Any:
+        """``fn`` of every block, added in block order."""
+        total: Any = None
+        for _, part in self._each(fn):
+            total = part if total is None else total + part
+        return total
+
+    def map(self, fn: Callable[[Chunk], Any], sink: Callable[[Chunk, Any], None]) -> None:
+        """``fn`` of every block, handed to ``sink`` in block order."""
+        for chunk, part in self._each(fn):
+            sink(chunk, part)
+
+    def shuffled(self, rng: np.random.Generator) -> Memory:
+        """The same rows in random order."""
+        order = rng.permutation(self.n_rows)
+        pick = lambda v: None if v is None else take(v, order)  # noqa: E731
+        return dataclasses.replace(
+            self, x=take(self.x, order), weight=pick(self.weight), allowed=pick(self.allowed), given=pick(self.given)
+        )
+
+    def _each(self, fn: Callable[[Chunk], Any]) -> Iterator[tuple[Chunk, Any]]:
+        chunks = list(self.chunks())
+        threads = min(self.n_jobs or available_processors(), len(chunks))
+        with single_threaded_blas():
+            if threads <= 1:
+                for chunk in chunks:
+                    yield chunk, fn(chunk)
+                return
+            yield from _in_order(_pool(threads), fn, chunks, window=4 * threads)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, fn: Callable[[Chunk], Any], chunks: list[Chunk], window: int
+) -> Iterator[tuple[Chunk, Any]]:
+    waiting: deque[tuple[Chunk, Future[Any]]] = deque()
+    try:
+        for chunk in chunks:
+            waiting.append((chunk, pool.submit(fn, chunk)))
+            if len(waiting) >= window:
+                done, future = waiting.popleft()
+                yield done, future.result()
+        while waiting:
+            done, future = waiting.popleft()
+            yield done, future.result()
+    finally:
+        for _, future in waiting:
+            future.cancel()
+
+
+@cache
+def available_processors() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _pools() -> dict[tuple[int, int], ThreadPoolExecutor]:
+    return {}
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """The process's pool of that size; a forked child makes its own."""
+    key = (os.getpid(), threads)
+    if key not in _pools():
+        _pools()[key] = ThreadPoolExecutor(threads, thread_name_prefix="estep")
+    return _pools()[key]
+
+
+@cache
+def _controller() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+def single_threaded_blas() -> contextlib.AbstractContextManager[Any]:
+    """A context in which BLAS uses one thread."""
+    return _controller().limit(limits=1)  # type: ignore[no-any-return]

@@ -1,0 +1,93 @@
+"""Restarts: a short run from every start, the best continued to convergence, every end kept in the replication table.
+
+With ``n`` starts the best max(3, ceil(n / 3)) of the short runs go on. Starts that collapse are listed and dropped; an end
+that has nearly collapsed is flagged and loses to any healthy one, however high its likelihood.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from estep.core.collapse import Collapsed
+from estep.core.result import Result, StartRow, StartTable, Status
+from estep.engine.presets import Variant
+from estep.engine.run import Control, Step, advance, close, start
+from estep.engine.words import sentence
+
+SHORT = 8
+SAME = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """A named way to make starting parameters; ``make`` may raise Collapsed."""
+
+    name: str
+    make: Callable[[], Any]
+
+
+def fit_starts(model: Any, data: Any, starts: Sequence[Start], variant: Variant, control: Control) -> Result:
+    """The best healthy end over ``starts``; where none is healthy, the best of the others with its status."""
+    short = dataclasses.replace(control, max_iter=min(SHORT, control.max_iter), save=None)
+    trials = [_begin(model, data, s, variant, control if len(starts) == 1 else short) for s in starts]
+    waiting = sorted((t for t in trials if t.last and t.last.status is Status.HIT_CAP), key=_height, reverse=True)
+    for trial in waiting[: max(3, math.ceil(len(starts) / 3))]:
+        assert trial.last is not None
+        trial.last = advance(model, data, trial.last.state, variant, control)
+        trial.polished = True
+    for trial in trials:
+        if trial.last is not None and trial.polished:
+            trial.result = close(model, data, trial.last, variant, control)
+    best = max(range(len(trials)), key=lambda i: _rank(trials[i]))
+    chosen = trials[best].result
+    if chosen is None:
+        raise trials[best].gone or Collapsed(0, "no start could be made")
+    table = StartTable(tuple(t.row() for t in trials), best, SAME * max(float(chosen.n), 1.0))
+    return dataclasses.replace(chosen, starts=table)
+
+
+@dataclasses.dataclass
+class _Trial:
+    """One start on its way: where its run stands, and its result once it has ended."""
+
+    name: str
+    last: Step | None = None
+    gone: Collapsed | None = None
+    polished: bool = False
+    result: Result | None = None
+
+    def row(self) -> StartRow:
+        if self.last is None:
+            words = sentence(Status.DEGENERATE, self.gone, np.nan, np.nan, 0)
+            return StartRow(self.name, np.nan, 0, Status.DEGENERATE, words, True)
+        if self.result is None:
+            state = self.last.state
+            return StartRow(self.name, float(state.value), len(state.trace), Status.HIT_CAP, "left after a short run", False)
+        r = self.result
+        return StartRow(self.name, r.objective, r.passes, r.status, r.message, True)
+
+
+def _begin(model: Any, data: Any, begin: Start, variant: Variant, control: Control) -> _Trial:
+    try:
+        state = start(model, begin.make(), variant, control)
+    except Collapsed as gone:
+        return _Trial(begin.name, gone=gone)
+    last = advance(model, data, state, variant, control)
+    return _Trial(begin.name, last, polished=last.status is not Status.HIT_CAP)
+
+
+def _height(trial: _Trial) -> float:
+    value = float(trial.last.state.value) if trial.last else np.nan
+    return value if np.isfinite(value) else -np.inf
+
+
+def _rank(trial: _Trial) -> tuple[bool, bool, float]:
+    if trial.result is None:
+        return (False, False, -np.inf)
+    status = trial.result.status
+    return (trial.row().usable, status is not Status.DEGENERATE, trial.result.objective)

@@ -1,0 +1,231 @@
+"""The loop. Every algorithm is a pure ``step(model, data, state) -> state``; this file holds the only loop over passes.
+
+A step evaluates the model at ``state.params`` (one pass), judges a leap if that point was one, maximises, and decides where
+to go next. The loop adds what a step cannot: watching, checkpoints, interruption, the cap, and the closing exact pass.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from estep.core.assign import SOFT, ImpossibleRow
+from estep.core.collapse import Collapsed
+from estep.core.protocols import Expected
+from estep.core.result import Result, Status, Trace
+from estep.engine.presets import Variant
+from estep.engine.state import State, begin
+from estep.engine.words import sentence
+
+FALL = 1e-9
+Watch = Callable[[State, Status], bool]
+
+
+@dataclasses.dataclass(frozen=True)
+class Control:
+    """When to stop and whom to tell.
+
+    ``tol`` is nats per unit weight; ``watch(state, status)`` is called after every pass and stops the run by returning
+    True; ``save(state)`` is called every ``save_every`` passes; ``catch`` turns the first Ctrl-C into a result.
+    """
+
+    tol: float = 1e-8
+    max_iter: int = 1000
+    watch: Watch | None = None
+    save: Callable[[State], None] | None = None
+    save_every: int = 10
+    catch: bool = True
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """What one pass led to: the state for the next, and why to stop if so. ``seen`` is the evaluation at ``state.here``."""
+
+    state: State
+    status: Status
+    gone: Collapsed | None = None
+    seen: Expected | None = None
+
+
+def start(model: Any, params: Any, variant: Variant, control: Control) -> State:
+    """The state of a run from ``params`` before its first pass."""
+    p = model.support(params).count if variant.leap else 0
+    trust = variant.leap.first_trust if variant.leap else 0.0
+    return begin(params, p, variant.blend.begin(), trust, control.seed)
+
+
+def run(model: Any, data: Any, state: State, variant: Variant, control: Control) -> Result:
+    """Run ``variant`` from ``state`` until it stops, and evaluate the end exactly."""
+    return close(model, data, advance(model, data, state, variant, control), variant, control)
+
+
+def advance(model: Any, data: Any, state: State, variant: Variant, control: Control) -> Step:
+    """THE loop: step from ``state`` until something stops it."""
+    last = Step(state, Status.RUNNING)
+    cap = control.max_iter
+    while last.status is Status.RUNNING:
+        if len(last.state.trace) >= cap:
+            last = dataclasses.replace(last, status=Status.HIT_CAP)
+            break
+        try:
+            last = step(model, data, last.state, variant, control)
+            if control.watch is not None and control.watch(last.state, last.status) and last.status is Status.RUNNING:
+                last = dataclasses.replace(last, status=Status.STOPPED)
+        except KeyboardInterrupt:
+            if not control.catch:
+                raise
+            last = dataclasses.replace(last, status=Status.INTERRUPTED)
+        if control.save is not None and (
+            last.status is not Status.RUNNING or len(last.state.trace) % control.save_every == 0
+        ):
+            control.save(last.state)
+    return last
+
+
+def step(model: Any, data: Any, state: State, variant: Variant, control: Control) -> Step:
+    """One pass: evaluate, judge, maximise, move."""
+    try:
+        seen = variant.visit.expected(model, data, state.params, variant.assign)
+        value = float(seen.objective) + log_prior(model, state.params)
+        refused = bool(state.tentative) and not value >= state.value
+        blend, stats = variant.blend.join(state.blend, seen.stats)
+        image = None if refused else variant.update(model, data, stats, state.params)
+        gone = None if refused else find_dying(model, image, stats)
+    except (Collapsed, ImpossibleRow, FloatingPointError, np.linalg.LinAlgError) as error:
+        if isinstance(error, ImpossibleRow) and not state.tentative:
+            raise
+        refused, gone = bool(state.tentative), error if isinstance(error, Collapsed) else Collapsed(0, str(error))
+        value, image, seen, blend = float(state.value), None, None, state.blend
+    if refused or (gone is not None and state.tentative):
+        return _refuse(state, variant)
+    if gone is not None or seen is None:
+        return _collapse(state, value, gone, seen)
+    return _move(model, dataclasses.replace(state, blend=blend), seen, value, image, variant, control)
+
+
+def _move(
+    model: Any, state: State, seen: Expected, value: float, image: Any, variant: Variant, control: Control
+) -> Step:
+    """From an accepted point with objective ``value`` and EM image ``image`` to the next state."""
+    leaped, gain = bool(state.tentative), value - float(state.value)
+    trace, flags = np.append(state.trace, value), np.append(state.leaped, leaped)
+    if not leaped and gain < -FALL * (1.0 + abs(value)) and variant.certificate != "heuristic":
+        return Step(dataclasses.replace(state, trace=trace, leaped=flags), Status.FELL)
+    stop, memory = state.stop, state.leap
+    if leaped:
+        stop = variant.stop.interrupted(stop)
+    elif np.isfinite(state.value):
+        stop = variant.stop.note(stop, gain, value, control.tol * float(seen.n))
+    status = variant.stop.verdict(stop)
+    ahead, tentative = image, False
+    if variant.leap is not None and status is Status.RUNNING:
+        support = model.support(state.params)
+        if leaped:
+            memory = variant.leap.judged(memory, accepted=True)
+        else:
+            memory = dataclasses.replace(memory, plain=np.int64(int(memory.plain) + 1))
+        memory = variant.leap.note(memory, support, state.params, image)
+        if float(stop.rates.max(initial=0.0)) >= variant.leap.patience:
+            candidate = variant.leap.candidate(memory, support)
+            ahead, tentative = (image, False) if candidate is None else (candidate, True)
+    new = State(
+        params=ahead,
+        here=state.params,
+        fallback=image,
+        value=np.float64(value),
+        tentative=np.bool_(tentative),
+        trace=trace,
+        leaped=flags,
+        leap=memory,
+        stop=stop,
+        blend=state.blend,
+        seed=state.seed,
+    )
+    return Step(new, status, seen=seen)
+
+
+def _refuse(state: State, variant: Variant) -> Step:
+    """Back to the EM step that the refused leap would have replaced."""
+    assert variant.leap is not None
+    return Step(
+        dataclasses.replace(
+            state,
+            params=state.fallback,
+            tentative=np.False_,
+            trace=np.append(state.trace, state.value),
+            leaped=np.append(state.leaped, True),
+            leap=variant.leap.judged(state.leap, accepted=False),
+        ),
+        Status.RUNNING,
+    )
+
+
+def _collapse(state: State, value: float, gone: Collapsed | None, seen: Expected | None) -> Step:
+    """The M-step from here has no maximum: the run ends at the last point that could be evaluated."""
+    here = state.params if seen is not None else state.here
+    ended = dataclasses.replace(
+        state,
+        params=here,
+        here=here,
+        value=np.float64(value),
+        trace=np.append(state.trace, value),
+        leaped=np.append(state.leaped, False),
+    )
+    return Step(ended, Status.DEGENERATE, gone, seen)
+
+
+def close(model: Any, data: Any, last: Step, variant: Variant, control: Control) -> Result:
+    """The result, with the exact log-likelihood and objective at the parameters that are returned."""
+    state, status = last.state, last.status
+    onward = status in (Status.HIT_CAP, Status.INTERRUPTED, Status.STOPPED)
+    params = state.fallback if onward and len(state.trace) else state.here
+    seen = last.seen if params is state.here else None
+    exact = variant.visit.exact and variant.assign.name == "soft"
+    try:
+        if seen is None:
+            seen = variant.visit.expected(model, data, params, variant.assign)
+        loglik = float(seen.loglik) if exact else float(data.sum(lambda c: model.estep(params, c, SOFT)).loglik)
+        objective, n = float(seen.objective) + log_prior(model, params), float(seen.n)
+    except (Collapsed, np.linalg.LinAlgError):
+        params, loglik, objective, n = state.here, np.nan, float(state.value), np.nan
+    if status.converged and (frail := _frail(model, params, seen)) is not None:
+        status, gone = Status.FRAIL, frail
+    else:
+        gone = last.gone
+    left = float(state.stop.left)
+    return Result(
+        params=params,
+        model=model,
+        objective=objective,
+        loglik=loglik,
+        n=n,
+        n_free=model.support(params).count,
+        status=status,
+        message=sentence(status, gone, left, control.tol * n, control.max_iter),
+        trace=Trace(state.trace, state.leaped),
+        left=left,
+        rate=float(state.stop.rates[-1]) if state.stop.rates.size else float("nan"),
+        certificate=variant.certificate,
+        variant=variant.describe(),
+        state=state,
+    )
+
+
+def log_prior(model: Any, params: Any) -> float:
+    """q(params, prior): what MAP adds to the objective."""
+    return 0.0 if model.prior is None else float(model.q(params, model.prior))
+
+
+def find_dying(model: Any, params: Any, stats: Any) -> Collapsed | None:
+    """The component that has collapsed at ``params``, if the model can tell."""
+    dying = getattr(model, "dying", None)
+    return None if dying is None else dying(params, stats)
+
+
+def _frail(model: Any, params: Any, seen: Any) -> Collapsed | None:
+    frail = getattr(model, "frail", None)
+    return None if frail is None or seen is None else frail(params, seen.stats)

@@ -1,0 +1,30 @@
+"""Statuses in words a person can act on: what happened, the numbers, and what to do."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from estep.core.collapse import Collapsed
+from estep.core.result import Status
+
+REMEDIES = (
+    "remedies: fewer components, a structure with more in common (such as 'EEE' or 'VEV'), prior='default', more or other "
+    "starts, or removing repeated rows"
+)
+
+
+def sentence(status: Status, gone: Collapsed | None, left: float, target: float, max_iter: int) -> str:
+    """The status as a full sentence with its numbers."""
+    if status is Status.DEGENERATE and gone is not None:
+        return f"component {gone.component} collapsed: {gone.reason}; the likelihood has no maximum there ({REMEDIES})"
+    if status is Status.FRAIL and gone is not None:
+        return f"converged, but component {gone.component} has nearly collapsed: {gone.reason} ({REMEDIES})"
+    if status is Status.HIT_CAP:
+        return f"stopped at max_iter={max_iter} before convergence; {_left_words(left, target)}"
+    return status.value
+
+
+def _left_words(left: float, target: float) -> str:
+    if np.isfinite(left):
+        return f"about {left:.3g} nats are probably left to gain (tol asks for {target:.3g}); raise max_iter or tol"
+    return "too few plain passes were made to project what is left to gain; raise max_iter"

@@ -1,0 +1,256 @@
+"""Log densities and expected statistics of normal rows, observed entries only, one matrix product each.
+
+With z = x - a about a common anchor a, m_k = mu_k - a and precision P_k, the log density is linear in the features of z:
+
+    log N(x; mu_k, Sigma_k) = eta_k . f(z),   eta_k = (c_k, P_k m_k, -P_k/2 off-diagonal doubled)
+    c_k = -1/2 (d log 2 pi + log |Sigma_k| + m_k' P_k m_k)
+
+so an E-step over a block is ``eta @ F`` and its statistics are ``resp' @ F'``. The terms are as large as
+
+    kappa = max_k |m_k|' |P_k| |m_k| + s_k' |P_k| s_k,    s_k the standard deviations
+
+and cancel to order one; when machine epsilon times kappa exceeds LOST the component-anchored path is taken: residuals
+x - mu_k whitened by the Cholesky factor, moments about mu_k.
+
+Rows with missing entries are grouped by pattern. With o observed, B = Sigma_{.o} Sigma_oo^{-1}, u = z_o - m_o:
+
+    E[z | z_o] = m + B u,   Cov = C = Sigma - B Sigma_{o.}
+    sum r E[z]    = N m + B U1                        U1 = sum r u
+    sum r E[z z'] = N (m m' + C) + m (B U1)' + (B U1) m' + B U2 B'      U2 = sum r u u'
+
+Sources: Little & Rubin (2002) section 11.2; Ghahramani & Jordan (1994), NIPS 6.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estep.core.collapse import Collapsed
+from estep.core.record import Array, record
+from estep.families.normal_moments import NormalStats, about, features_of, join, split, upper, width
+
+LOST = 1e-11
+_EPS = float(np.finfo(float).eps)
+
+
+@record
+class NormalParams:
+    """``means`` (k, d) and ``covariances`` (k, d, d), or variances (k, d) for diagonal structures."""
+
+    means: Array
+    covariances: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class PatternRows:
+    """Rows of a block that observe the same columns: ``z`` is (observed, rows) about the anchor."""
+
+    observed: tuple[int, ...]
+    rows: NDArray[np.intp] | slice
+    z: Array
+    features: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class NormalBlock:
+    """An encoded block: its rows by missing pattern."""
+
+    n: int
+    patterns: tuple[PatternRows, ...]
+    anchor: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Marginal:
+    """The law of the observed columns of one pattern, for every component."""
+
+    offset: Array  # m_k, (k, o)
+    precision: Array  # (k, o, o) or (k, o)
+    whiten: Array  # L^-1, (k, o, o) or (k, o)
+    logdet: Array  # (k,)
+    eta: Array  # (k, width)
+    kappa: float
+
+
+def encode(x: Array, anchor: Array, diagonal: bool) -> NormalBlock:
+    """Group the rows of a block (n, d) by missing pattern and compute their features."""
+    x = np.asarray(x, dtype=float)
+    missing = np.isnan(x)
+    d = x.shape[1]
+    if not missing.any():
+        z = np.subtract(x.T, anchor[:, None], out=np.empty((d, len(x))))
+        return NormalBlock(
+            len(x), (PatternRows(tuple(range(d)), slice(0, len(x)), z, features_of(z, diagonal)),), anchor
+        )
+    kinds, which = np.unique(missing, axis=0, return_inverse=True)
+    patterns = []
+    for i, kind in enumerate(kinds):
+        rows, seen = np.flatnonzero(which.ravel() == i), np.flatnonzero(~kind)
+        z = np.ascontiguousarray(x[np.ix_(rows, seen)].T) - anchor[seen, None]
+        patterns.append(PatternRows(tuple(seen.tolist()), rows, z, features_of(z, diagonal)))
+    return NormalBlock(len(x), tuple(patterns), anchor)
+
+
+def factor(covariances: Array) -> tuple[Array, Array]:
+    """Whitening factors L^-1 (Sigma = L L') and log determinants; raises Collapsed where Sigma is not positive definite."""
+    if covariances.ndim == 2:
+        bad = np.flatnonzero(~(covariances > 0).all(axis=1))
+        if bad.size:
+            raise Collapsed(int(bad[0]), "its variance fell to zero")
+        return 1.0 / np.sqrt(covariances), np.log(covariances).sum(axis=1)
+    try:
+        lower = np.linalg.cholesky(covariances)
+    except np.linalg.LinAlgError:
+        raise Collapsed(_first_singular(covariances), "its covariance became singular") from None
+    diagonals = np.diagonal(lower, axis1=1, axis2=2)
+    if not np.isfinite(diagonals).all():
+        raise Collapsed(int(np.flatnonzero(~np.isfinite(diagonals).all(axis=1))[0]), "its covariance is not finite")
+    return np.linalg.inv(lower), 2.0 * np.log(diagonals).sum(axis=1)
+
+
+def _first_singular(covariances: Array) -> int:
+    for k, covariance in enumerate(covariances):
+        try:
+            np.linalg.cholesky(covariance)
+        except np.linalg.LinAlgError:
+            return k
+    return 0
+
+
+def remembered(params: Any, key: Any, make: Any) -> Any:
+    """``make()``, computed once for this (immutable) ``params`` and ``key``."""
+    memo = params.__dict__.get("_memo")
+    if memo is None:
+        memo = {}
+        object.__setattr__(params, "_memo", memo)
+    if key not in memo:
+        memo[key] = make()
+    return memo[key]
+
+
+def marginal(params: NormalParams, anchor: Array, observed: tuple[int, ...]) -> Marginal:
+    """The law of the ``observed`` columns about ``anchor``; computed once a pass."""
+    return remembered(params, ("marginal", observed, anchor.tobytes()), lambda: _marginal(params, anchor, observed))  # type: ignore[no-any-return]
+
+
+def _marginal(params: NormalParams, anchor: Array, observed: tuple[int, ...]) -> Marginal:
+    seen = list(observed)
+    o = len(seen)
+    offset = params.means[:, seen] - anchor[seen]
+    if params.covariances.ndim == 2:
+        variances = params.covariances[:, seen]
+        whiten, logdet = factor(variances)
+        precision, linear = 1.0 / variances, offset / variances
+        kappa = float((offset**2 * precision).sum(axis=1).max(initial=0.0)) + o
+        quadratic = -0.5 * precision
+    else:
+        covariance = params.covariances[:, seen][:, :, seen]
+        whiten, logdet = factor(covariance)
+        precision = whiten.transpose(0, 2, 1) @ whiten
+        linear = (precision @ offset[:, :, None])[:, :, 0]
+        size, spread = np.abs(offset), np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+        kappa = float((_form(size, np.abs(precision)) + _form(spread, np.abs(precision))).max(initial=0.0))
+        i, j = upper(o)
+        quadratic = precision[:, i, j] * np.where(i == j, -0.5, -1.0)
+    constant = -0.5 * (o * math.log(2 * math.pi) + logdet + (offset * linear).sum(axis=1))
+    eta = np.concatenate([constant[:, None], linear, quadratic], axis=1)
+    return Marginal(offset, precision, whiten, logdet, eta, kappa)
+
+
+def _form(v: Array, matrix: Array) -> Array:
+    return np.einsum("ki,kij,kj->k", v, matrix, v)
+
+
+def cancels(params: NormalParams, anchor: Array) -> bool:
+    """Whether the common anchor would lose digits, so that each component takes its own."""
+    whole = marginal(params, anchor, tuple(range(anchor.size)))
+    return _EPS * whole.kappa > LOST
+
+
+def log_density(params: NormalParams, block: NormalBlock, anchor: Array) -> Array:
+    """Log densities of the observed entries under every component, (n, k)."""
+    k, lost = len(params.means), cancels(params, anchor)
+    if len(block.patterns) == 1 and isinstance(block.patterns[0].rows, slice):
+        return _pattern_logs(marginal(params, anchor, block.patterns[0].observed), block.patterns[0], lost).T
+    out = np.zeros((k, block.n))
+    for part in block.patterns:
+        out[:, part.rows] = _pattern_logs(marginal(params, anchor, part.observed), part, lost)
+    return out.T
+
+
+def _pattern_logs(law: Marginal, part: PatternRows, lost: bool) -> Array:
+    if not lost:
+        return law.eta @ part.features
+    out = np.empty((len(law.eta), part.z.shape[1]))
+    for k, (m, w) in enumerate(zip(law.offset, law.whiten, strict=True)):
+        residual = part.z - m[:, None]
+        whitened = w @ residual if w.ndim == 2 else w[:, None] * residual
+        out[k] = -0.5 * (len(m) * math.log(2 * math.pi) + law.logdet[k] + np.einsum("ij,ij->j", whitened, whitened))
+    return out
+
+
+def expected_stats(params: NormalParams, block: NormalBlock, resp: Array, anchor: Array) -> NormalStats:
+    """Expected moments of whole rows given their observed entries, about the anchor of this pass."""
+    diagonal = params.covariances.ndim == 2
+    lost = cancels(params, anchor)
+    centre = (
+        params.means
+        if lost
+        else remembered(params, ("anchors", anchor.tobytes()), lambda: np.tile(anchor, (len(params.means), 1)))
+    )
+    total = np.zeros((len(params.means), width(anchor.size, diagonal)))
+    for part in block.patterns:
+        r = resp.T if isinstance(part.rows, slice) else resp.T[:, part.rows]
+        sums = _summed(marginal(params, anchor, part.observed), part, r, diagonal, lost)
+        whole = len(part.observed) == anchor.size
+        total += sums if whole else _complete(params, sums, part.observed, params.means - centre, diagonal)
+    return NormalStats(total, total[:, 0].copy(), centre)
+
+
+def _summed(law: Marginal, part: PatternRows, r: Array, diagonal: bool, lost: bool) -> Array:
+    if not lost:
+        return r @ part.features.T
+    return np.stack([features_of(part.z - m[:, None], diagonal) @ rk for m, rk in zip(law.offset, r, strict=True)])
+
+
+def _complete(params: NormalParams, sums: Array, observed: tuple[int, ...], m: Array, diagonal: bool) -> Array:
+    """Moments of whole rows from those of their observed part; ``m`` (k, d) are the means about the pass's anchor."""
+    seen = list(observed)
+    count, first, second = split(sums, len(seen), diagonal)
+    u1, u2 = about(count, first, second, m[:, seen])
+    if diagonal:
+        total = m * count[:, None]
+        total[:, seen] += u1
+        square = count[:, None] * (m**2 + params.covariances)
+        square[:, seen] = second
+        return join(count, total, square)
+    b, spread = regression(params, observed)
+    moved = (b @ u1[:, :, None])[:, :, 0]
+    cross = m[:, :, None] * moved[:, None, :]
+    square = count[:, None, None] * (m[:, :, None] * m[:, None, :] + spread)
+    square = square + cross + cross.transpose(0, 2, 1) + b @ u2 @ b.transpose(0, 2, 1)
+    return join(count, count[:, None] * m + moved, square)
+
+
+def regression(params: NormalParams, observed: tuple[int, ...]) -> tuple[Array, Array]:
+    """B = Sigma_{.o} Sigma_oo^{-1} (k, d, o) and C = Sigma - B Sigma_{o.} (k, d, d) for full covariances."""
+    return remembered(params, ("regression", observed), lambda: _regression(params, observed))  # type: ignore[no-any-return]
+
+
+def _regression(params: NormalParams, observed: tuple[int, ...]) -> tuple[Array, Array]:
+    seen, d = list(observed), params.means.shape[1]
+    hidden = [j for j in range(d) if j not in observed]
+    sigma = params.covariances
+    b = np.zeros((len(sigma), d, len(seen)))
+    b[:, seen, range(len(seen))] = 1.0
+    spread = np.zeros_like(sigma)
+    cross = sigma[:, hidden][:, :, seen]
+    b[:, hidden] = np.linalg.solve(sigma[:, seen][:, :, seen], cross.transpose(0, 2, 1)).transpose(0, 2, 1)
+    inner = sigma[:, hidden][:, :, hidden] - b[:, hidden] @ cross.transpose(0, 2, 1)
+    spread[np.ix_(range(len(sigma)), hidden, hidden)] = 0.5 * (inner + inner.transpose(0, 2, 1))
+    return b, spread

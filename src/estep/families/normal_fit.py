@@ -1,0 +1,171 @@
+"""The M-step of a normal family: maximise q over means and covariances from anchored moments.
+
+    q = sum_k -1/2 [ n_k d log 2 pi + c_k log|Sigma_k| + tr(Sigma_k^{-1} M_k) ],   M_k = S_k - e s' - s e' + n e e',  e = mu_k - a_k
+
+Free means: mu_k = a_k + s_k / n_k whatever the covariances, then Sigma from M_k. Means with fixed or tied entries depend on
+the covariances: with mu = A phi + b (phi the free values), phi solves (A' H A) phi = A' H (xbar - b), H = diag(n_k P_k); the two
+steps alternate, each raising q, until the gain is below RESTED of the first.
+
+Source: Celeux & Govaert (1995), Pattern Recognition 28:781, for the covariances; generalised least squares for the means.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from estep.core.collapse import Collapsed
+from estep.core.record import Array
+from estep.core.support import Pattern
+from estep.families.covariance_support import DiagonalCovariances, WholeCovariances
+from estep.families.normal_density import NormalParams, factor
+from estep.families.normal_moments import NormalStats, about, split
+
+RESTED = 1e-14
+_SWEEPS = 500
+
+
+def maximise(
+    stats: NormalStats, params: NormalParams, means: Pattern, covariances: WholeCovariances | DiagonalCovariances
+) -> NormalParams:
+    """Parameters that maximise q under the given patterns, never below ``params``."""
+    diagonal, d = params.covariances.ndim == 2, params.means.shape[1]
+    count, total, second = split(stats.features, d, diagonal)
+    filled = count > 0
+    centre = np.where(filled[:, None], stats.anchor + total / np.where(filled, count, 1.0)[:, None], params.means)
+    if means.free:
+        scatter = about(count, total, second, centre - stats.anchor)[1]
+        return NormalParams(centre, covariances.maximise(scatter, stats.logdet, params.covariances))
+    return _alternate(stats, params, means, covariances, centre)
+
+
+def _alternate(
+    stats: NormalStats,
+    params: NormalParams,
+    means: Pattern,
+    covariances: WholeCovariances | DiagonalCovariances,
+    centre: Array,
+) -> NormalParams:
+    d = params.means.shape[1]
+    count, total, second = split(stats.features, d, params.covariances.ndim == 2)
+    now, value, span = params, complete_loglik(params, stats), 0.0
+    for _ in range(_SWEEPS):
+        mu = constrained_means(means, centre, count, now.covariances, now.means)
+        scatter = about(count, total, second, mu - stats.anchor)[1]
+        new = NormalParams(mu, covariances.maximise(scatter, stats.logdet, now.covariances))
+        gain = complete_loglik(new, stats) - value
+        if not gain > 0:
+            break
+        now, value, span = new, value + gain, span + gain
+        if gain <= RESTED * span or gain <= RESTED * abs(value):
+            break
+    return now
+
+
+def constrained_means(pattern: Pattern, centre: Array, count: Array, covariances: Array, current: Array) -> Array:
+    """The means under ``pattern`` that maximise q for given covariances; values nothing informs stay at ``current``."""
+    if pattern.count == 0:
+        return pattern.spread(np.empty(0))
+    k, d = centre.shape
+    rest = np.where(pattern.groups < 0, pattern.values, 0.0)
+    basis = np.zeros((k, d, pattern.count))
+    moving = np.nonzero(pattern.groups >= 0)
+    basis[*moving, pattern.groups[moving]] = 1.0
+    whiten, _ = factor(covariances)
+    if whiten.ndim == 2:
+        scaled, gap = whiten[:, :, None] * basis, whiten * (centre - rest)
+    else:
+        scaled, gap = whiten @ basis, (whiten @ (centre - rest)[:, :, None])[:, :, 0]
+    root = np.sqrt(np.maximum(count, 0.0))
+    scaled, gap = scaled * root[:, None, None], gap * root[:, None]
+    gram = np.einsum("kif,kig->fg", scaled, scaled)
+    right = np.einsum("kif,ki->f", scaled, gap)
+    informed = np.diagonal(gram) > 0
+    free = pattern.pick(current).copy()
+    if informed.any():
+        free[informed] = np.linalg.solve(gram[np.ix_(informed, informed)], right[informed])
+    return pattern.spread(free)
+
+
+def complete_loglik(params: NormalParams, stats: NormalStats) -> float:
+    """q: the complete-data log-likelihood in nats from anchored moments."""
+    d = params.means.shape[1]
+    residual, whiten, logdet = _residual(params, stats)
+    count = stats.count
+    if whiten.ndim == 2:
+        spread = (whiten**2 * residual).sum(axis=1)
+    else:
+        spread = np.einsum("kij,kjl,kil->k", whiten, residual, whiten, optimize=True)
+    return float(-0.5 * (count.sum() * d * np.log(2 * np.pi) + (stats.logdet * logdet).sum() + spread.sum()))
+
+
+def gradient(params: NormalParams, stats: NormalStats) -> dict[str, Array]:
+    """dq/dmeans (k, d) and dq/dcovariances: P (s - n e) and -1/2 (c P - P M P)."""
+    d = params.means.shape[1]
+    residual, whiten, _ = _residual(params, stats)
+    count, total, _ = split(stats.features, d, whiten.ndim == 2)
+    moved = total - count[:, None] * (params.means - stats.anchor)
+    if whiten.ndim == 2:
+        precision = whiten**2
+        return {
+            "means": precision * moved,
+            "covariances": -0.5 * (stats.logdet[:, None] * precision - precision**2 * residual),
+        }
+    precision = whiten.transpose(0, 2, 1) @ whiten
+    curve = stats.logdet[:, None, None] * precision - precision @ residual @ precision
+    return {"means": (precision @ moved[:, :, None])[:, :, 0], "covariances": -0.5 * curve}
+
+
+def _residual(params: NormalParams, stats: NormalStats) -> tuple[Array, Array, Array]:
+    count, total, second = split(stats.features, params.means.shape[1], params.covariances.ndim == 2)
+    whiten, logdet = factor(params.covariances)
+    return about(count, total, second, params.means - stats.anchor)[1], whiten, logdet
+
+
+def dying(params: NormalParams, stats: NormalStats, moving: Array, total: Array) -> Collapsed | None:
+    """The first free component that has collapsed, or None.
+
+    Collapsed: smallest eigenvalue below SHRUNK of the pooled within-component variance in the same direction, or the pooled
+    variance itself below VANISHED of the data's total variance.
+    """
+    try:
+        whiten, _ = factor(params.covariances)
+        if whiten.ndim == 2:
+            whiten, covariances = _matrices(whiten), _matrices(params.covariances)
+        else:
+            covariances = params.covariances
+        weight = stats.count / max(float(stats.count.sum()), np.finfo(float).tiny)
+        pooled = np.einsum("k,kij->ij", weight, covariances)
+        within = np.linalg.cholesky(pooled)
+        smallest = float(np.linalg.eigvalsh(_relative(pooled, total))[0])
+    except Collapsed as gone:
+        return gone
+    except np.linalg.LinAlgError:
+        return Collapsed(int(np.argmin(stats.count)), "every component's covariance became singular")
+    if smallest < VANISHED:
+        return Collapsed(
+            int(np.argmin(stats.count)), "the components fit the rows exactly (no variance is left within them)"
+        )
+    inflation = ((whiten @ within) ** 2).sum(axis=(1, 2))
+    suspects = np.flatnonzero((inflation > 1.0 / SHRUNK) & moving)
+    for k in suspects:
+        ratio = float(1.0 / np.linalg.eigvalsh((whiten[k] @ within).T @ (whiten[k] @ within))[-1])
+        if ratio < SHRUNK:
+            return Collapsed(
+                int(k), f"its smallest variance fell to {ratio:.1e} of the pooled one in the same direction"
+            )
+    return None
+
+
+SHRUNK = 1e-10
+VANISHED = 1e-20
+
+
+def _matrices(variances: Array) -> Array:
+    return variances[:, :, None] * np.eye(variances.shape[1])
+
+
+def _relative(matrix: Array, total: Array) -> Array:
+    """``matrix`` in units where ``total``'s diagonal is one."""
+    scale = np.sqrt(np.diagonal(total))
+    scale = np.where(scale > 0, scale, 1.0)
+    return matrix / scale[:, None] / scale[None, :]

@@ -1,0 +1,65 @@
+"""Per-row scores of a normal family: gradients of each row's expected complete-data log-likelihood.
+
+With e = E[x - mu_k | x_o] = B u and C the covariance of the missing entries given the observed ones,
+
+    d/dmu_k = r P_k e            d/dSigma_k = -r/2 (P_k - P_k (e e' + C) P_k)
+
+carried to free coordinates by the (linear) pull of the support. Louis, OPG and sandwich errors need them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from estep.core.record import Array
+from estep.core.support import Support
+from estep.families.normal_density import NormalBlock, NormalParams, PatternRows, factor, regression
+
+
+def unit_scores(params: NormalParams, block: NormalBlock, resp: Array, support: Support) -> Array:
+    """Scores (n, p) in free coordinates; ``resp`` (n, k)."""
+    to_free = _jacobian(params, support)
+    k, d = params.means.shape
+    width = d + params.covariances[0].size
+    raw = np.zeros((block.n, k, width))
+    for part in block.patterns:
+        raw[part.rows] = _raw(params, part, block, resp)
+    return raw.reshape(block.n, -1) @ to_free
+
+
+def _raw(params: NormalParams, part: PatternRows, block: NormalBlock, resp: Array) -> Array:
+    """Gradients in means and covariances, (rows, k, d + covariance size)."""
+    seen, r = list(part.observed), resp[part.rows]
+    whiten, _ = factor(params.covariances)
+    u = (part.z + block.anchor[seen, None]).T[:, None, :] - params.means[:, seen]
+    if whiten.ndim == 2:
+        precision, e, spread = whiten**2, np.zeros((*r.shape, params.means.shape[1])), params.covariances.copy()
+        e[:, :, seen] = u
+        spread[:, seen] = 0.0
+        curve = -0.5 * (precision - precision**2 * (e**2 + spread))
+        return r[:, :, None] * np.concatenate([precision * e, curve], axis=2)
+    precision = whiten.transpose(0, 2, 1) @ whiten
+    b, spread = regression(params, part.observed)
+    pe = np.einsum("kij,kjo,nko->nki", precision, b, u, optimize=True)
+    inner = precision - precision @ spread @ precision
+    curve = -0.5 * (inner - pe[:, :, :, None] * pe[:, :, None, :])
+    return r[:, :, None] * np.concatenate([pe, curve.reshape(*r.shape, -1)], axis=2)
+
+
+def _jacobian(params: NormalParams, support: Support) -> Array:
+    """d free coordinates' gradient / d raw gradient, (k (d + size), p)."""
+    k, d = params.means.shape
+    size = params.covariances[0].size
+    rows = []
+    for c in range(k):
+        for j in range(d + size):
+            means, covariances = np.zeros_like(params.means), np.zeros((k, size))
+            if j < d:
+                means[c, j] = 1.0
+            else:
+                covariances[c, j - d] = 1.0
+            gradient = covariances.reshape(params.covariances.shape)
+            if gradient.ndim == 3:
+                gradient = 0.5 * (gradient + gradient.transpose(0, 2, 1))
+            rows.append(support.pull(params, {"means": means, "covariances": gradient}))
+    return np.array(rows)

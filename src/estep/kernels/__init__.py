@@ -1,0 +1,1 @@
+"""Loops over rows and recursions, on arrays, with their reference twins."""

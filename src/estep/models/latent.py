@@ -1,0 +1,217 @@
+"""A latent-class model is a structure (how labels hang together) times a family (how a row looks given its label).
+
+    log p(x, z) = log p(z | structure) + sum_i log p(x_i | z_i, family)
+
+Everything that is the same for all of them is here: encoding once a block, partial labels, the prior as imaginary
+statistics, and the split of statistics, gradients and supports into the two parts.
+
+    E-step   resp, counts = structure.infer(logb);   stats = family.stats(resp)
+    M-step   maximise q = q_structure(counts) + q_family(stats), each part on its own
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estep.core.protocols import Assign, Chunk, Expected, Explained, Family, Structure
+from estep.core.record import Array, record
+from estep.core.rows import take
+from estep.core.support import Constraints, Support
+
+
+@record
+class LatentParams:
+    """Parameters of the structure and of the family."""
+
+    structure: Any
+    family: Any
+
+
+@record
+class LatentStats:
+    """Expected counts of the structure and expected statistics of the family."""
+
+    structure: Any
+    family: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Latent:
+    """``k`` latent classes under ``structure``, rows by ``family``.
+
+    ``prior`` is a value of the statistics type (imaginary data) or None; ``constraints`` are fixed and tied entries.
+    """
+
+    structure: Any
+    family: Any
+    k: int
+    prior: Any | None = None
+    constraints: Constraints = dataclasses.field(default_factory=Constraints)
+
+    def __post_init__(self) -> None:
+        known = {*self.structure.names, *self.family.names}
+        for kind in ("fixed", "tied"):
+            unknown = set(getattr(self.constraints, kind)) - known
+            if unknown:
+                raise ValueError(f"{kind} names {sorted(unknown)}; this model has {sorted(known)}")
+        if not isinstance(self.structure, Structure) or not isinstance(self.family, Family):
+            raise TypeError("Latent takes a structure and a family, each with every method of its protocol")
+
+    def bind(self, data: Any) -> Latent:
+        """Fix what depends on the data as a whole."""
+        return dataclasses.replace(self, structure=self.structure.bind(data), family=self.family.bind(data))
+
+    def with_prior(self, settings: dict[str, Any]) -> Latent:
+        """This model with the family's weak conjugate prior (``settings`` override its entries; ``weights``: Dirichlet)."""
+        settings = dict(settings)
+        weights = settings.pop("weights", None)
+        prior = LatentStats(self.structure.prior(self.k, weights), self.family.prior(self.k, settings))
+        return dataclasses.replace(self, prior=prior)
+
+    def holding(self, params: LatentParams, free: tuple[str, ...]) -> Latent:
+        """This model with every parameter but those in ``free`` fixed at ``params``."""
+        unknown = set(free) - {*self.structure.names, *self.family.names}
+        if unknown:
+            raise ValueError(
+                f"only: no parameter {sorted(unknown)}; this model has {[*self.structure.names, *self.family.names]}"
+            )
+        values = {**_fields(params.structure, self.structure.names), **_fields(params.family, self.family.names)}
+        fixed = dict(self.constraints.fixed) | {n: v for n, v in values.items() if n not in free}
+        return dataclasses.replace(self, constraints=Constraints(fixed, self.constraints.tied))
+
+    def start(self) -> LatentParams:
+        """A neutral point: equal weights, every component like the whole of the data."""
+        return LatentParams(self.structure.start(self.k), self.family.start(self.k))
+
+    def estep(self, params: LatentParams, chunk: Chunk, assign: Assign) -> Expected:
+        """Expected statistics of one chunk at ``params``."""
+        block = _Block(self.family, params.family, chunk)
+        counts, objective, loglik = self.structure.infer(params.structure, block.logb, chunk, assign, block.collect)
+        weight = float(chunk.weight.sum()) if chunk.weight is not None else float(len(chunk))
+        return Expected(LatentStats(counts, block.total), loglik, objective, weight)
+
+    def tally(self, params: LatentParams, chunk: Chunk, resp: Array) -> LatentStats:
+        """Statistics of one chunk under given responsibilities (n, k); rows of zeros count for nothing."""
+        if chunk.weight is not None:
+            resp = resp * chunk.weight[:, None]
+        counts = self.structure.tally(params.structure, resp, chunk)
+        encoded = self.family.encode(take(chunk.x, slice(0, len(chunk))))
+        return LatentStats(counts, self.family.stats(params.family, encoded, resp))
+
+    def mstep(self, stats: LatentStats, params: LatentParams) -> LatentParams:
+        """Parameters that maximise q(., stats + prior), from ``params`` on."""
+        total, (s, f) = self.with_imagined(stats), self._supports(params)
+        return LatentParams(
+            self.structure.fit(total.structure, params.structure, s),
+            self.family.fit(total.family, params.family, f),
+        )
+
+    def with_imagined(self, stats: LatentStats) -> LatentStats:
+        """``stats + prior``, with the prior brought to the anchor of ``stats``."""
+        if self.prior is None:
+            return stats
+        family = self.prior.family
+        align = getattr(self.family, "align", None)
+        return stats + LatentStats(self.prior.structure, align(family, stats.family) if align else family)
+
+    def q(self, params: LatentParams, stats: LatentStats) -> float:
+        """Complete-data log-likelihood in nats from statistics alone."""
+        return float(self.structure.q(params.structure, stats.structure) + self.family.q(params.family, stats.family))
+
+    def score(self, params: LatentParams, stats: LatentStats) -> Array:
+        """Gradient of ``q`` in free coordinates."""
+        s, f = self._supports(params)
+        return np.concatenate(
+            [
+                self.structure.score(params.structure, stats.structure, s),
+                self.family.score(params.family, stats.family, f),
+            ]
+        )
+
+    def unit_scores(self, params: LatentParams, chunk: Chunk) -> Array:
+        """Per row, the gradient of its log-likelihood in free coordinates (Fisher's identity), (n, p)."""
+        s, f = self._supports(params)
+        resp = self.explain(params, chunk).resp
+        encoded = self.family.encode(take(chunk.x, slice(0, len(chunk))))
+        return np.hstack(
+            [
+                self.structure.unit_scores(params.structure, resp, s),
+                self.family.unit_scores(params.family, encoded, resp, f),
+            ]
+        )
+
+    def support(self, params: LatentParams) -> Support:
+        """Where each parameter may live."""
+        s, f = self._supports(params)
+        return Support.join(structure=s, family=f)
+
+    def explain(self, params: LatentParams, chunk: Chunk) -> Explained:
+        """Per row: log density, responsibilities, most probable class or path."""
+        return self.structure.explain(params.structure, _Block(self.family, params.family, chunk).logb, chunk)  # type: ignore[no-any-return]
+
+    def dying(self, params: LatentParams, stats: LatentStats) -> Any:
+        """The first component that has collapsed at ``params``, as an exception to read, or None."""
+        find = getattr(self.family, "dying", None)
+        return None if find is None else find(params.family, stats.family, self._supports(params)[1])
+
+    def permute(self, params: LatentParams, order: NDArray[np.intp]) -> LatentParams:
+        """Classes in another order."""
+        return LatentParams(self.structure.permute(params.structure, order), self.family.permute(params.family, order))
+
+    def sample(self, params: LatentParams, n: int, rng: np.random.Generator) -> tuple[Any, NDArray[np.intp]]:
+        """``n`` rows and their labels."""
+        labels = self.structure.sample(params.structure, n, rng)
+        return self.family.sample(params.family, labels, rng), labels
+
+    def _supports(self, params: LatentParams) -> tuple[Support, Support]:
+        return (
+            self.structure.support(params.structure, self._part(self.structure)),
+            self.family.support(params.family, self._part(self.family)),
+        )
+
+    def _part(self, part: Any) -> Constraints:
+        if not self.constraints:
+            return self.constraints
+        mine = {n: v for n, v in self.constraints.fixed.items() if n in part.names}
+        return Constraints(mine, {n: v for n, v in self.constraints.tied.items() if n in part.names})
+
+
+class _Block:
+    """A chunk as its family sees it: encodes a slice of rows once and adds up what is collected."""
+
+    def __init__(self, family: Any, params: Any, chunk: Chunk) -> None:
+        self.family, self.params, self.chunk = family, params, chunk
+        self.total: Any = None
+        self._last: tuple[slice, Any] | None = None
+
+    def logb(self, rows: slice) -> Array:
+        logb: Array = self.family.log_density(self.params, self._encode(rows))
+        return logb if self.chunk.allowed is None else forbid(logb, self.chunk.allowed[rows])
+
+    def collect(self, rows: slice, resp: Array) -> None:
+        stats = self.family.stats(self.params, self._encode(rows), resp)
+        self.total = stats if self.total is None else self.total + stats
+
+    def _encode(self, rows: slice) -> Any:
+        if self._last is None or self._last[0] != rows:
+            self._last = (rows, self.family.encode(take(self.chunk.x, rows)))
+        return self._last[1]
+
+
+def forbid(logb: Array, allowed: NDArray[Any]) -> Array:
+    """Log densities with -inf at the classes a row may not belong to.
+
+    >>> forbid(np.zeros((2, 2)), np.array([-1, 1])).tolist()
+    [[0.0, 0.0], [-inf, 0.0]]
+    """
+    if allowed.ndim == 1:
+        allowed = (allowed[:, None] == np.arange(logb.shape[1])) | (allowed[:, None] < 0)
+    return np.where(allowed, logb, -np.inf)
+
+
+def _fields(params: Any, names: tuple[str, ...]) -> dict[str, Array]:
+    return {n: np.asarray(getattr(params, n), dtype=float) for n in names}

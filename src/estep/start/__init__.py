@@ -1,0 +1,1 @@
+"""Starting rules: partitions, centres and responsibilities from complete data, as pure functions."""
