@@ -94,7 +94,7 @@ def test_log_likelihood_after_the_first_mstep(key):
     assert not fit.converged_
     first = entry["loglik_after_first_mstep"]
     if key[1] in ITERATED:
-        # An M-step with a higher q may give a slightly lower likelihood; a planless one is off by whole nats.
+        # An M-step with a higher q may give a slightly lower likelihood; a wrong one is off by whole nats.
         assert fit.trace_[0] >= first - 1e-1
         return
     assert fit.trace_[0] == pytest.approx(first, abs=FIRST_MSTEP.get(key[1], 1e-6))

@@ -100,7 +100,7 @@ class Memory:
 
     def _each(self, fn: Callable[[Chunk], Any]) -> Iterator[tuple[Chunk, Any]]:
         chunks = list(self.chunks())
-        threads = min(self.n_jobs or available_processors(), len(chunks))
+        threads = min(threads_of(self.n_jobs), len(chunks))
         with single_threaded_blas():
             if threads <= 1:
                 for chunk in chunks:
@@ -131,6 +131,11 @@ def _in_order(
 def available_processors() -> int:
     """Processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_of(n_jobs: int | None) -> int:
+    """Threads for ``n_jobs``: None and -1 take every processor."""
+    return available_processors() if n_jobs is None or n_jobs < 0 else n_jobs
 
 
 @cache

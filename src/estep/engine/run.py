@@ -18,6 +18,7 @@ from estep.core.protocols import Expected
 from estep.core.result import Result, Status, Trace
 from estep.engine.presets import Variant
 from estep.engine.state import State, begin
+from estep.engine.visit import Whole
 from estep.engine.words import sentence
 
 FALL = 1e-9
@@ -184,11 +185,11 @@ def close(model: Any, data: Any, last: Step, variant: Variant, control: Control)
     onward = status in (Status.HIT_CAP, Status.INTERRUPTED, Status.STOPPED)
     params = state.fallback if onward and len(state.trace) else state.here
     seen = last.seen if params is state.here else None
-    exact = variant.visit.exact and variant.assign.name == "soft"
+    exact = variant.visit.exact and variant.assign.name == SOFT.name
     try:
         if seen is None:
             seen = variant.visit.expected(model, data, params, variant.assign)
-        loglik = float(seen.loglik) if exact else float(data.sum(lambda c: model.estep(params, c, SOFT)).loglik)
+        loglik = float(seen.loglik) if exact else float(Whole().expected(model, data, params, SOFT).loglik)
         objective, n = float(seen.objective) + log_prior(model, params), float(seen.n)
     except (Collapsed, np.linalg.LinAlgError):
         params, loglik, objective, n = state.here, np.nan, float(state.value), np.nan
@@ -203,7 +204,7 @@ def close(model: Any, data: Any, last: Step, variant: Variant, control: Control)
         objective=objective,
         loglik=loglik,
         n=n,
-        n_free=model.support(params).count,
+        n_free=model.support(params).count + int(getattr(model, "constants", 0)),
         status=status,
         message=sentence(status, gone, left, control.tol * n, control.max_iter),
         trace=Trace(state.trace, state.leaped),

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any, Final
 
-from estep.core.protocols import Assign, Expected
+from estep.core.protocols import Assign, Chunk, Expected
+
+
+def expected_of(model: Any, params: Any, assign: Assign, chunk: Chunk) -> Expected:
+    """One chunk's contribution, with the chunk last, so that a partial of it travels to other processes."""
+    expected: Expected = model.estep(params, chunk, assign)
+    return expected
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,5 +24,5 @@ class Whole:
 
     def expected(self, model: Any, data: Any, params: Any, assign: Assign) -> Expected:
         """The sum of every chunk's expected statistics."""
-        total: Expected = data.sum(lambda chunk: model.estep(params, chunk, assign))
+        total: Expected = data.sum(partial(expected_of, model, params, assign))
         return total

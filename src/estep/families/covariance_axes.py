@@ -27,7 +27,10 @@ section 3; Browne and McNicholas (2014), Adv. Data Anal. Classif. 8:217; Nocedal
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
+from numpy.typing import NDArray
 
 from estep.core.collapse import Collapsed
 from estep.core.record import Array
@@ -82,10 +85,22 @@ def shared_axes(covs: Array) -> Array:
         return axes
     inside = axes.T @ covs @ axes
     v = np.einsum("gii->gi", inside)
-    inside[:, np.arange(d), np.arange(d)] = 0.0
-    if np.all(inside * inside <= 1e-20 * v[:, :, None] * v[:, None, :]):
+    p, q = planes(d)
+    if np.all(inside[:, p, q] ** 2 <= 1e-20 * v[:, p] * v[:, q]):
         return axes
     return _descend(False, covs, np.ones(k), axes)[1]
+
+
+@functools.lru_cache(maxsize=64)
+def planes(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The pairs of axes p < q, in the order of the coordinates x.
+
+    >>> planes(3)
+    (array([0, 0, 1]), array([1, 2, 2]))
+    """
+    p, q = np.triu_indices(d, 1)
+    p.flags.writeable = q.flags.writeable = False
+    return p, q
 
 
 def _profile(equal_volume: bool, scatter: Array, counts: Array, axes: Array) -> tuple[float, Array, Array, Array]:
@@ -138,7 +153,7 @@ def _slope(inside: Array, v: Array, u: Array) -> tuple[Array, Array]:
     ratio = (u[:, None] / v).T
     half = np.einsum("gpq,qg->pq", inside, ratio)
     both = ratio @ v
-    p, q = np.triu_indices(len(both), 1)
+    p, q = planes(len(both))
     return 2 * (half[p, q] - half[q, p]), 2 * (both[p, q] + both[q, p] - 2 * u.sum())
 
 
@@ -182,7 +197,7 @@ def rotation(turn: Array, d: int) -> Array:
            [-1.,  0.]])
     """
     half = np.zeros((*turn.shape[:-1], d, d))
-    p, q = np.triu_indices(d, 1)
+    p, q = planes(d)
     half[..., p, q] = 0.5 * turn
     half[..., q, p] = -0.5 * turn
     identity = np.eye(d)
@@ -202,11 +217,11 @@ def _sweep(equal_volume: bool, scatter: Array, counts: Array, axes: Array) -> tu
     """Plane rotations over all pairs of axes, each to the lowest point of its circle; returns (f, axes)."""
     d = axes.shape[0]
     value, inside, v, u = _profile(equal_volume, scatter, counts, axes)
-    planes = [(p, q) for p in range(d) for q in range(p + 1, d)]
-    for _ in range(min(SWEEPS, ROTATIONS // max(1, len(planes)))):
+    pairs = list(zip(*map(np.ndarray.tolist, planes(d)), strict=True))
+    for _ in range(min(SWEEPS, ROTATIONS // max(1, len(pairs)))):
         before = value
         axes, inside = axes.copy(), inside.copy()
-        for p, q in planes:
+        for p, q in pairs:
             if (t := _best_angle(equal_volume, inside, counts, p, q)) != 0.0:
                 c, s = np.cos(t), np.sin(t)
                 turn = np.array([[c, -s], [s, c]])

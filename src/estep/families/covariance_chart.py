@@ -35,7 +35,7 @@ import numpy as np
 
 from estep.core.record import Array
 from estep.families.covariance import CODES, CovarianceCode, count_free
-from estep.families.covariance_axes import rotation, shared_axes
+from estep.families.covariance_axes import planes, rotation, shared_axes
 
 
 def pack(code: str, covs: Array, base: Array | None = None) -> Array:
@@ -263,7 +263,7 @@ def _matched(axes: Array, base: Array) -> tuple[Array, Array]:
     if np.linalg.cond(plus).max() > 1e8:
         raise ValueError("axes lie half a turn from those of the base; take a nearer base, such as the value itself")
     skew = 2 * np.linalg.solve(plus, relative - np.eye(d))
-    p_axis, q_axis = np.triu_indices(d, 1)
+    p_axis, q_axis = planes(d)
     return axes, (skew[:, p_axis, q_axis] - skew[:, q_axis, p_axis]) / 2
 
 
@@ -282,7 +282,7 @@ def _gradient_axes(code: CovarianceCode, covs: Array, dcov: Array) -> Array:
     v = _variances(covs, axes)
     inside = axes.swapaxes(1, 2) @ dcov @ axes
     slope = np.einsum("gii->gi", inside) * v
-    p, q = np.triu_indices(covs.shape[1], 1)
+    p, q = planes(covs.shape[1])
     turn = 2 * inside[:, p, q] * (v[:, q] - v[:, p])
     return np.concatenate(
         [

@@ -237,7 +237,9 @@ def _proportions(terms: Terms, scatter: Array, traces: Array, counts: Array, sta
         # the ones fix the common constant; the ridge is felt only where f is flat
         step = -np.linalg.solve(total * (np.diag(trace * (1 + 1e-12)) - cross + 1.0 / k), gradient)
         gain = float(-gradient @ step)
-        last = gain <= 1e-12 * total * d
+        last = abs(gain) <= 1e-12 * total * d
+        if gain < 0 and not last:  # S has become singular to rounding on the way to an unbounded end
+            break
         size = 5.0 / max(5.0, float(np.abs(step).max()))
         for _ in range(40):
             trial = logs + size * step

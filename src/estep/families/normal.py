@@ -32,6 +32,7 @@ from estep.families.covariance_support import DiagonalCovariances, WholeCovarian
 from estep.families.normal_density import NormalBlock, NormalParams, encode, expected_stats, log_density
 from estep.families.normal_moments import NormalStats, join, reanchor
 from estep.families.normal_scores import unit_scores
+from estep.families.normal_shapes import adopted_covariances, adopted_means, adopted_ties, exposed
 
 
 @record
@@ -163,13 +164,39 @@ class Normal:
 
     def dying(self, params: NormalParams, stats: NormalStats, support: Support) -> Collapsed | None:
         """The first free component that has collapsed, or None."""
-        groups = support.entries["covariances"].pattern.groups  # type: ignore[attr-defined]
-        moving = groups >= 0 if groups.ndim == 1 else (groups >= 0).any(axis=1)
+        moving = _moving(support)
         return normal_fit.dying(params, stats, moving, self._bound()[1]) if moving.any() else None
+
+    def frail(self, params: NormalParams, stats: NormalStats, support: Support) -> Collapsed | None:
+        """The first free component that has nearly collapsed, or None."""
+        moving = _moving(support)
+        rows = stats.count if stats.logdet is None else np.maximum(stats.count, stats.logdet)
+        return normal_fit.frail(params, rows, moving, self._fewest(params.means.shape[1])) if moving.any() else None
 
     def permute(self, params: NormalParams, order: NDArray[np.intp]) -> NormalParams:
         """Components in another order."""
         return NormalParams(params.means[order], params.covariances[order])
+
+    def expose(self, params: NormalParams) -> dict[str, Array]:
+        """Parameters as users see them: covariance names have scikit-learn's shapes, codes always (k, d, d)."""
+        return {"means": params.means, "covariances": exposed(self.covariance_type, params.covariances)}
+
+    def adopt(self, name: str, value: Any, k: int, d: int, argument: str) -> Array:
+        """A user's array for parameter ``name`` in the family's own shape; raises ValueError naming ``argument``."""
+        if name == "means":
+            return adopted_means(value, k, d, argument)
+        return adopted_covariances(self.covariance_type, value, k, d, argument)
+
+    def adopt_ties(self, name: str, value: Any, k: int, d: int, argument: str) -> NDArray[np.intp]:
+        """A user's integers that tie entries of parameter ``name``, in the shape of its pattern."""
+        shape = (k, d) if name == "means" or self.code == "VVI" else (k,)
+        return adopted_ties(value, shape, argument)
+
+    def seat(self, params: NormalParams, component: int, row: Array) -> NormalParams:
+        """``params`` with the mean of ``component`` at ``row``."""
+        means = params.means.copy()
+        means[component] = np.where(np.isnan(row), means[component], row)
+        return NormalParams(means, params.covariances)
 
     def sample(self, params: NormalParams, labels: NDArray[np.intp], rng: np.random.Generator) -> Array:
         """One row for each label."""
@@ -178,6 +205,13 @@ class Normal:
             return params.means[labels] + z * np.sqrt(params.covariances)[labels]
         lower = np.linalg.cholesky(params.covariances)
         return params.means[labels] + np.einsum("nij,nj->ni", lower[labels], z)
+
+    def _fewest(self, d: int) -> float:
+        """Rows a component needs for a covariance of its own: d + 1 with free shape and orientation, 2 along axes."""
+        code = covariance.CODES[self.code]
+        if code.volume == "E" and code.shape != "V":
+            return 0.0
+        return float(d + 1) if code.shape == "V" and code.orientation == "V" else 2.0
 
     def _bound(self) -> tuple[Array, Array]:
         if self.anchor is None or self.total is None:
@@ -195,6 +229,14 @@ class Normal:
         if self.code in ("EII", "VII"):
             constant = np.full(constant.size, bool(constant.all()))
         _refuse(constant, "is constant, so its variance is zero and the likelihood has no maximum; drop it")
+
+
+def _moving(support: Support) -> NDArray[np.bool_]:
+    """Components whose covariance is not wholly fixed, (k,)."""
+    entry = support.entries["covariances"]
+    assert isinstance(entry, WholeCovariances | DiagonalCovariances)
+    free = entry.pattern.groups >= 0
+    return free if free.ndim == 1 else free.any(axis=1)
 
 
 def _refuse(bad: NDArray[np.bool_], why: str) -> None:

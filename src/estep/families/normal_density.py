@@ -25,12 +25,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from estep.core.collapse import Collapsed
+from estep.core.memo import remembered
 from estep.core.record import Array, record
 from estep.families.normal_moments import NormalStats, about, features_of, join, split, upper, width
 
@@ -122,15 +122,9 @@ def _first_singular(covariances: Array) -> int:
     return 0
 
 
-def remembered(params: Any, key: Any, make: Any) -> Any:
-    """``make()``, computed once for this (immutable) ``params`` and ``key``."""
-    memo = params.__dict__.get("_memo")
-    if memo is None:
-        memo = {}
-        object.__setattr__(params, "_memo", memo)
-    if key not in memo:
-        memo[key] = make()
-    return memo[key]
+def factored(params: NormalParams) -> tuple[Array, Array]:
+    """``factor`` of the covariances, computed once."""
+    return remembered(params, "factor", lambda: factor(params.covariances))  # type: ignore[no-any-return]
 
 
 def marginal(params: NormalParams, anchor: Array, observed: tuple[int, ...]) -> Marginal:
@@ -140,30 +134,27 @@ def marginal(params: NormalParams, anchor: Array, observed: tuple[int, ...]) -> 
 
 def _marginal(params: NormalParams, anchor: Array, observed: tuple[int, ...]) -> Marginal:
     seen = list(observed)
-    o = len(seen)
+    o, whole = len(seen), len(seen) == anchor.size
     offset = params.means[:, seen] - anchor[seen]
     if params.covariances.ndim == 2:
         variances = params.covariances[:, seen]
-        whiten, logdet = factor(variances)
+        whiten, logdet = factored(params) if whole else factor(variances)
         precision, linear = 1.0 / variances, offset / variances
         kappa = float((offset**2 * precision).sum(axis=1).max(initial=0.0)) + o
         quadratic = -0.5 * precision
     else:
-        covariance = params.covariances[:, seen][:, :, seen]
-        whiten, logdet = factor(covariance)
+        covariance = params.covariances if whole else params.covariances[:, seen][:, :, seen]
+        whiten, logdet = factored(params) if whole else factor(covariance)
         precision = whiten.transpose(0, 2, 1) @ whiten
         linear = (precision @ offset[:, :, None])[:, :, 0]
         size, spread = np.abs(offset), np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
-        kappa = float((_form(size, np.abs(precision)) + _form(spread, np.abs(precision))).max(initial=0.0))
+        extent = np.stack([size, spread], axis=1)
+        kappa = float(((extent @ np.abs(precision)) * extent).sum(axis=(1, 2)).max(initial=0.0))
         i, j = upper(o)
         quadratic = precision[:, i, j] * np.where(i == j, -0.5, -1.0)
     constant = -0.5 * (o * math.log(2 * math.pi) + logdet + (offset * linear).sum(axis=1))
     eta = np.concatenate([constant[:, None], linear, quadratic], axis=1)
     return Marginal(offset, precision, whiten, logdet, eta, kappa)
-
-
-def _form(v: Array, matrix: Array) -> Array:
-    return np.einsum("ki,kij,kj->k", v, matrix, v)
 
 
 def cancels(params: NormalParams, anchor: Array) -> bool:

@@ -17,7 +17,7 @@ from estep.core.collapse import Collapsed
 from estep.core.record import Array
 from estep.core.support import Pattern
 from estep.families.covariance_support import DiagonalCovariances, WholeCovariances
-from estep.families.normal_density import NormalParams, factor
+from estep.families.normal_density import NormalParams, factor, factored
 from estep.families.normal_moments import NormalStats, about, split
 
 RESTED = 1e-14
@@ -117,55 +117,62 @@ def gradient(params: NormalParams, stats: NormalStats) -> dict[str, Array]:
 
 def _residual(params: NormalParams, stats: NormalStats) -> tuple[Array, Array, Array]:
     count, total, second = split(stats.features, params.means.shape[1], params.covariances.ndim == 2)
-    whiten, logdet = factor(params.covariances)
+    whiten, logdet = factored(params)
     return about(count, total, second, params.means - stats.anchor)[1], whiten, logdet
 
 
 def dying(params: NormalParams, stats: NormalStats, moving: Array, total: Array) -> Collapsed | None:
     """The first free component that has collapsed, or None.
 
-    Collapsed: smallest eigenvalue below SHRUNK of the pooled within-component variance in the same direction, or the pooled
+    Collapsed: smallest eigenvalue below SHRUNK of the pooled within-component variance in the same direction, or that pooled
     variance itself below VANISHED of the data's total variance.
     """
     try:
-        whiten, _ = factor(params.covariances)
-        if whiten.ndim == 2:
-            whiten, covariances = _matrices(whiten), _matrices(params.covariances)
-        else:
-            covariances = params.covariances
-        weight = stats.count / max(float(stats.count.sum()), np.finfo(float).tiny)
-        pooled = np.einsum("k,kij->ij", weight, covariances)
-        within = np.linalg.cholesky(pooled)
-        smallest = float(np.linalg.eigvalsh(_relative(pooled, total))[0])
+        shrinkage = relative_spread(params, stats.count)
     except Collapsed as gone:
         return gone
+    weight = stats.count / max(float(stats.count.sum()), np.finfo(float).tiny)
+    diagonal = params.covariances if params.covariances.ndim == 2 else np.diagonal(params.covariances, axis1=1, axis2=2)
+    if np.any(weight @ diagonal < VANISHED * np.diagonal(total)):
+        return Collapsed(int(np.argmin(stats.count)), "the components fit the rows exactly, with no variance left within them")
+    for k in np.flatnonzero((shrinkage < SHRUNK) & moving):
+        return Collapsed(int(k), f"its smallest variance fell to {shrinkage[k]:.1e} of the pooled one in the same direction")
+    return None
+
+
+def relative_spread(params: NormalParams, count: Array) -> Array:
+    """Per component, the smallest ratio of its variance to the pooled within-component variance over all directions.
+
+    A bound, 1 / trace(Sigma_k^{-1} Sigma_within) <= smallest ratio, settles the common case; eigenvalues are computed below LOOK.
+    """
+    whiten, _ = factored(params)
+    weight = count / max(float(count.sum()), np.finfo(float).tiny)
+    if whiten.ndim == 2:
+        pooled = weight @ params.covariances
+        return np.asarray((params.covariances / np.where(pooled > 0, pooled, 1.0)).min(axis=1))
+    pooled = (weight @ params.covariances.reshape(len(weight), -1)).reshape(params.covariances.shape[1:])
+    try:
+        seen = whiten @ np.linalg.cholesky(pooled)
     except np.linalg.LinAlgError:
-        return Collapsed(int(np.argmin(stats.count)), "every component's covariance became singular")
-    if smallest < VANISHED:
-        return Collapsed(
-            int(np.argmin(stats.count)), "the components fit the rows exactly (no variance is left within them)"
-        )
-    inflation = ((whiten @ within) ** 2).sum(axis=(1, 2))
-    suspects = np.flatnonzero((inflation > 1.0 / SHRUNK) & moving)
-    for k in suspects:
-        ratio = float(1.0 / np.linalg.eigvalsh((whiten[k] @ within).T @ (whiten[k] @ within))[-1])
-        if ratio < SHRUNK:
-            return Collapsed(
-                int(k), f"its smallest variance fell to {ratio:.1e} of the pooled one in the same direction"
-            )
+        raise Collapsed(int(np.argmin(count)), "every component's covariance became singular") from None
+    ratio = 1.0 / (seen**2).sum(axis=(1, 2))
+    for k in np.flatnonzero(ratio < LOOK):
+        ratio[k] = 1.0 / np.linalg.eigvalsh(seen[k].T @ seen[k])[-1]
+    return np.asarray(ratio)
+
+
+def frail(params: NormalParams, count: Array, moving: Array, minimum: float) -> Collapsed | None:
+    """The first free component that has nearly collapsed: fewer than ``minimum`` rows, or spread below NEAR of the pooled."""
+    thin = relative_spread(params, count)
+    for k in np.flatnonzero(moving):
+        if count[k] < minimum:
+            return Collapsed(int(k), f"it holds only {count[k]:.3g} rows, its own covariance needs {minimum:g}")
+        if thin[k] < NEAR:
+            return Collapsed(int(k), f"its smallest variance is {thin[k]:.1e} of the pooled one in the same direction")
     return None
 
 
 SHRUNK = 1e-10
 VANISHED = 1e-20
-
-
-def _matrices(variances: Array) -> Array:
-    return variances[:, :, None] * np.eye(variances.shape[1])
-
-
-def _relative(matrix: Array, total: Array) -> Array:
-    """``matrix`` in units where ``total``'s diagonal is one."""
-    scale = np.sqrt(np.diagonal(total))
-    scale = np.where(scale > 0, scale, 1.0)
-    return matrix / scale[:, None] / scale[None, :]
+NEAR = 1e-6
+LOOK = 1e-4

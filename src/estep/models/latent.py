@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from estep.core.memo import remembered
 from estep.core.protocols import Assign, Chunk, Expected, Explained, Family, Structure
-from estep.core.record import Array, record
+from estep.core.record import Array, record, transform
 from estep.core.rows import take
 from estep.core.support import Constraints, Support
 
@@ -61,12 +62,20 @@ class Latent:
         if not isinstance(self.structure, Structure) or not isinstance(self.family, Family):
             raise TypeError("Latent takes a structure and a family, each with every method of its protocol")
 
+    @property
+    def constants(self) -> int:
+        """Parameters that binding estimated once from the data; they count as degrees of freedom."""
+        return int(getattr(self.family, "constants", 0))
+
     def bind(self, data: Any) -> Latent:
         """Fix what depends on the data as a whole."""
-        return dataclasses.replace(self, structure=self.structure.bind(data), family=self.family.bind(data))
+        bind = getattr(self.family, "bind", None)
+        return dataclasses.replace(self, structure=self.structure.bind(data), family=bind(data) if bind else self.family)
 
     def with_prior(self, settings: dict[str, Any]) -> Latent:
         """This model with the family's weak conjugate prior (``settings`` override its entries; ``weights``: Dirichlet)."""
+        if not hasattr(self.family, "prior"):
+            raise ValueError(f"prior: {type(self.family).__name__} has no conjugate prior; use prior=None")
         settings = dict(settings)
         weights = settings.pop("weights", None)
         prior = LatentStats(self.structure.prior(self.k, weights), self.family.prior(self.k, settings))
@@ -99,8 +108,7 @@ class Latent:
         if chunk.weight is not None:
             resp = resp * chunk.weight[:, None]
         counts = self.structure.tally(params.structure, resp, chunk)
-        encoded = self.family.encode(take(chunk.x, slice(0, len(chunk))))
-        return LatentStats(counts, self.family.stats(params.family, encoded, resp))
+        return LatentStats(counts, self.family.stats(params.family, encoded(self.family, chunk.x), resp))
 
     def mstep(self, stats: LatentStats, params: LatentParams) -> LatentParams:
         """Parameters that maximise q(., stats + prior), from ``params`` on."""
@@ -160,14 +168,26 @@ class Latent:
 
     def permute(self, params: LatentParams, order: NDArray[np.intp]) -> LatentParams:
         """Classes in another order."""
-        return LatentParams(self.structure.permute(params.structure, order), self.family.permute(params.family, order))
+        own = getattr(self.family, "permute", None)
+        family = own(params.family, order) if own else transform(params.family, lambda _, leaf: leaf[order])
+        return LatentParams(self.structure.permute(params.structure, order), family)
 
     def sample(self, params: LatentParams, n: int, rng: np.random.Generator) -> tuple[Any, NDArray[np.intp]]:
         """``n`` rows and their labels."""
+        if not hasattr(self.family, "sample"):
+            raise TypeError(f"{type(self.family).__name__} has no sample(params, labels, rng)")
         labels = self.structure.sample(params.structure, n, rng)
         return self.family.sample(params.family, labels, rng), labels
 
+    def frail(self, params: LatentParams, stats: LatentStats) -> Any:
+        """The first component that has nearly collapsed at ``params``, as an exception to read, or None."""
+        find = getattr(self.family, "frail", None)
+        return None if find is None else find(params.family, self.with_imagined(stats).family, self._supports(params)[1])
+
     def _supports(self, params: LatentParams) -> tuple[Support, Support]:
+        return remembered(self, "supports", lambda: self._make_supports(params))  # type: ignore[no-any-return]
+
+    def _make_supports(self, params: LatentParams) -> tuple[Support, Support]:
         return (
             self.structure.support(params.structure, self._part(self.structure)),
             self.family.support(params.family, self._part(self.family)),
@@ -198,7 +218,7 @@ class _Block:
 
     def _encode(self, rows: slice) -> Any:
         if self._last is None or self._last[0] != rows:
-            self._last = (rows, self.family.encode(take(self.chunk.x, rows)))
+            self._last = (rows, encoded(self.family, take(self.chunk.x, rows)))
         return self._last[1]
 
 
@@ -211,6 +231,23 @@ def forbid(logb: Array, allowed: NDArray[Any]) -> Array:
     if allowed.ndim == 1:
         allowed = (allowed[:, None] == np.arange(logb.shape[1])) | (allowed[:, None] < 0)
     return np.where(allowed, logb, -np.inf)
+
+
+def encoded(family: Any, x: Any) -> Any:
+    """``x`` as the family reads it."""
+    encode = getattr(family, "encode", None)
+    return encode(x) if encode else x
+
+
+def numeric_score(family: Any, params: Any, stats: Any, support: Support) -> Array:
+    """Gradient of q in free coordinates by central differences, for families without ``score`` (error about 1e-9 relative)."""
+    at, out = support.pack(params), np.empty(support.count)
+    for j in range(at.size):
+        step = np.zeros_like(at)
+        step[j] = 1e-5 * max(1.0, abs(at[j]))
+        high = family.q(support.unpack(at + step, params), stats)
+        out[j] = (high - family.q(support.unpack(at - step, params), stats)) / (2 * step[j])
+    return out
 
 
 def _fields(params: Any, names: tuple[str, ...]) -> dict[str, Array]:

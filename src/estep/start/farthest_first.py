@@ -33,9 +33,9 @@ def farthest_first(
     """
     rows = present_rows(X, k, weight)
     if first is not None and first not in rows:
-        raise ValueError(f"first = {first} is not the index of a row with positive weight; give one of 0 .. {len(X) - 1}")
+        raise ValueError(f"first = {first} is not a row of positive weight; give one of 0 .. {len(X) - 1}")
     share = None if weight is None else weight[rows] / np.max(weight) / np.sum(weight[rows] / np.max(weight))
-    x = comparable(X[rows])
+    (x,) = comparable(X[rows])
     chosen = [int(rng.choice(len(rows), p=share)) if first is None else int(np.searchsorted(rows, first))]
     distance = np.full(len(rows), np.inf)
     for _ in range(k - 1):

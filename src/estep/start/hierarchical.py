@@ -90,15 +90,15 @@ def scaled_svd(X: Array) -> Array:
     (3, 1)
     """
     present_rows(X, 1)
-    X = comparable(X)
+    (X,) = comparable(X)
     centred = X - X.mean(axis=0)
     sd = np.sqrt(np.sum(centred**2, axis=0) / max(len(X) - 1, 1))
     varies = sd > 1e-13 * np.max(np.abs(X), axis=0, initial=0.0)
-    standard = centred[:, varies] / sd[varies]
+    standard: Array = centred[:, varies] / sd[varies]
     if standard.shape[1] == 0:
         return standard
     D, V = np.linalg.svd(standard, full_matrices=False)[1:]
-    keep = D > D[0] * max(standard.shape) * np.finfo(np.float64).eps
+    keep = D[0] * max(standard.shape) * np.finfo(np.float64).eps < D
     return np.asarray(standard @ V[keep].T / np.sqrt(D[keep]))
 
 
@@ -116,7 +116,7 @@ def merge_tree(X: Array, model: str = "VVV") -> MergeTree:
         raise ValueError(f"model {model!r} is unknown; use one of {', '.join(CRITERIA)}")
     present_rows(X, 1)
     n = len(X)
-    if np.all(X == X[0]):
+    if not np.any(X - X[0]):
         return MergeTree(np.column_stack([np.zeros(n - 1, dtype=np.int64), np.arange(1, n)]), n)
     return MergeTree(CRITERIA[model](X), n)
 

@@ -20,9 +20,7 @@ from estep.start.nearest import squared_distances
 from estep.start.present import comparable, present_rows
 
 
-def kmeans_plusplus(
-    X: Array, k: int, rng: np.random.Generator, weight: Array | None = None
-) -> NDArray[np.int64]:
+def kmeans_plusplus(X: Array, k: int, rng: np.random.Generator, weight: Array | None = None) -> NDArray[np.int64]:
     """The indices (k,) of k different rows by greedy k-means++.
 
     X (n,d), weight (n,) >= 0 is a frequency; rows of weight 0 are never chosen. With fewer than k distinct rows the
@@ -35,7 +33,7 @@ def kmeans_plusplus(
     """
     rows = present_rows(X, k, weight)
     w = np.ones(len(rows)) if weight is None else weight[rows] / np.max(weight)
-    x = comparable(X[rows])
+    (x,) = comparable(X[rows])
     chosen = [_draw(w, 1, rng)[0]]
     distance = squared_distances(x, x[chosen[0]])
     trials = 2 + int(math.log(k))

@@ -46,9 +46,10 @@ def nearest_labels(X: Array, centres: Array, weight: Array | None = None) -> NDA
     [0, 0, 1]
     """
     if centres.ndim != 2 or centres.shape[1:] != X.shape[1:] or not len(centres) or not np.all(np.isfinite(centres)):
-        raise ValueError(f"centres must be a finite matrix (k, {X.shape[1:]}), k >= 1, got shape {centres.shape}")
-    both = comparable(np.vstack([centres, X]))
-    centres, X = both[: len(centres)], both[len(centres) :]
+        raise ValueError(
+            f"centres must be a finite matrix, k >= 1 rows as wide as X {X.shape}, got shape {centres.shape}"
+        )
+    X, centres = comparable(X, centres)
     labels = np.empty(len(X), dtype=np.int64)
     if not len(X):
         return labels
@@ -70,7 +71,7 @@ def _nearest_in_block(x: Array, centres: Array, anchor: Array, moved: Array, squ
     close = np.sum(distance <= (np.min(distance, axis=1) + doubt)[:, None], axis=1) > 1
     for i in np.flatnonzero(close):
         labels[i] = np.argmin(squared_distances(centres, x[i]))
-    return labels.astype(np.int64)
+    return np.asarray(labels, dtype=np.int64)
 
 
 def quantile_labels(x: Array, k: int, weight: Array | None = None) -> NDArray[np.int64]:
@@ -108,4 +109,5 @@ def _quantiles(x: Array, seen: Array, k: int) -> Array:
     last = np.cumsum(seen) - 1.0
     place = np.column_stack([last - seen + 1.0, last]).reshape(-1)  # a row occupies the ranks first .. last
     value = np.repeat(x[order], 2)
-    return np.interp(np.linspace(0.0, 1.0, k + 1) * last[-1], place, value)
+    place, first = np.unique(place, return_index=True)
+    return np.asarray(np.interp(np.arange(k + 1) * last[-1] / k, place, value[first]), dtype=np.float64)

@@ -50,7 +50,8 @@ def noise_rows(
     rows = present_rows(X, 1, weight)
     noise = np.zeros(len(X), dtype=np.bool_)
     if len(rows) > n_neighbours + 1:
-        distance = _neighbour_distances(comparable(X[rows]), n_neighbours, rng or np.random.default_rng(0))
+        (x,) = comparable(X[rows])
+        distance = _neighbour_distances(x, n_neighbours, rng or np.random.default_rng(0))
         noise[rows] = _far(distance)
     return noise
 

@@ -30,13 +30,13 @@ def present_rows(X: Array, k: int, weight: Array | None = None) -> NDArray[np.in
     return rows.astype(np.int64)
 
 
-def comparable(X: Array) -> Array:
-    """X, or X times a power of two where its squares would leave the range of float64.
+def comparable(*arrays: Array) -> tuple[Array, ...]:
+    """The arrays, or all times one power of two where their squares would leave the range of float64.
 
-    >>> comparable(np.array([[1e300, 0.0]])).tolist()[0][1]
-    0.0
+    >>> comparable(np.array([2.0**900]), np.array([2.0**899]))
+    (array([0.5]), array([0.25]))
     """
-    largest = float(np.max(np.abs(X), initial=0.0))
+    largest = max(float(np.max(np.abs(values), initial=0.0)) for values in arrays)
     if largest == 0 or 1e-100 < largest < 1e100:
-        return X
-    return np.asarray(np.ldexp(X, -int(np.frexp(largest)[1])))
+        return arrays
+    return tuple(np.asarray(np.ldexp(values, -int(np.frexp(largest)[1]))) for values in arrays)

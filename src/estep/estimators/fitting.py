@@ -1,0 +1,261 @@
+"""From an estimator's arguments to a result: constraints, prior, starts, run. No mathematics here."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from estep.core.record import Array
+from estep.core.result import Result, StartTable, Status
+from estep.core.support import Constraints
+from estep.engine.presets import Variant
+from estep.engine.restart import Start, fit_starts
+from estep.engine.run import Control
+from estep.estimators.rows import Rows
+from estep.families.normal_shapes import numbers
+from estep.models.latent import Latent, LatentParams
+from estep.start.plan import Proposal, begin, one_hot, propose, respecting, rule_names
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Everything a fit needs: the model without its data, the rows and the settings."""
+
+    model: Latent
+    rows: Rows
+    init: Any
+    n_init: int
+    prior: Any
+    variant: Variant
+    control: Control
+    seed: int
+    n_jobs: int | None
+    noise: bool = False
+    shared: dict[Any, list[Proposal]] | None = None
+
+
+def constraints_of(model: Latent, d: int, fixed: Any, tied: Any) -> Constraints:
+    """The user's ``fixed`` and ``tied`` dicts in the model's own shapes."""
+    for argument, given in (("fixed", fixed), ("tied", tied)):
+        if given is not None and not isinstance(given, Mapping):
+            raise ValueError(f"{argument} must be a dict from parameter names to arrays, got {type(given).__name__}")
+        unknown = sorted(set(given or ()) - set(names_of(model)))
+        if unknown:
+            raise ValueError(f"{argument} names {unknown}; this model has {names_of(model)}")
+    held = {n: adopt(model, n, v, d, f"fixed[{n!r}]") for n, v in (fixed or {}).items()}
+    ties = {n: _ties(model, n, v, d, f"tied[{n!r}]") for n, v in (tied or {}).items()}
+    return Constraints(held, ties)
+
+
+def names_of(model: Latent) -> list[str]:
+    """Parameter names of structure and family."""
+    return [*model.structure.names, *model.family.names]
+
+
+def adopt(model: Latent, name: str, value: Any, d: int, argument: str) -> Array:
+    """A user's array for one parameter, in the model's own shape."""
+    if name in model.structure.names:
+        array = numbers(value, argument)
+        if array.shape != (model.k,):
+            raise ValueError(f"{argument} has shape {array.shape}, expected ({model.k},)")
+        return array
+    own = getattr(model.family, "adopt", None)
+    return np.asarray(own(name, value, model.k, d, argument) if own else numbers(value, argument))
+
+
+def _ties(model: Latent, name: str, value: Any, d: int, argument: str) -> Any:
+    own = getattr(model.family, "adopt_ties", None)
+    return own(name, value, model.k, d, argument) if own and name in model.family.names else np.asarray(value)
+
+
+
+
+def solve(task: Task) -> Result:
+    """Fit: bind, set the prior, run the starts; under prior="auto" fall back to the default prior where every start collapses."""
+    data = task.rows.data(task.n_jobs)
+    model = task.model.bind(data)
+    if task.prior not in (None, "auto") if not isinstance(task.prior, Mapping) else True:
+        model = model.with_prior(_settings(task.prior))
+    result = _run(model, data, task)
+    if task.prior != "auto" or result.starts is None or any(row.usable for row in result.starts.rows):
+        return result
+    if not hasattr(task.model.family, "prior"):
+        return result
+    return _rescued(result, _run(model.with_prior({}), data, task))
+
+
+def _settings(prior: Any) -> dict[str, Any]:
+    if isinstance(prior, Mapping):
+        return dict(prior)
+    if prior == "default":
+        return {}
+    raise ValueError(f"prior={prior!r} is unknown; choose 'auto', 'default', None or a dict of settings")
+
+
+def _rescued(collapsed: Result, rescued: Result) -> Result:
+    assert collapsed.starts is not None
+    assert rescued.starts is not None
+    renamed = tuple(dataclasses.replace(row, start=f"{row.start}, default prior") for row in rescued.starts.rows)
+    table = StartTable(collapsed.starts.rows + renamed, len(collapsed.starts) + rescued.starts.best, rescued.starts.width)
+    if not rescued.converged:
+        return dataclasses.replace(rescued, starts=table)
+    why = collapsed.starts.rows[0].message
+    message = (
+        f"every start collapsed under maximum likelihood ({why}); these are the estimates with the default prior "
+        "(prior='default' asks for them and silences this warning; prior=None insists on maximum likelihood)"
+    )
+    return dataclasses.replace(rescued, starts=table, status=Status.DEFAULT_PRIOR, message=message)
+
+
+def _run(model: Latent, data: Any, task: Task) -> Result:
+    return fit_starts(model, data, starts_of(model, task), task.variant, task.control)
+
+
+def starts_of(model: Latent, task: Task) -> list[Start]:
+    """The starts that ``init`` asks for."""
+    init = task.init
+    if isinstance(init, Mapping):
+        return [Start("given parameters", lambda: given_params(model, init, task))]
+    if not isinstance(init, str):
+        proposal = given_proposal(init, model.k, task)
+        return [Start(proposal.name, _beginner(model, proposal, task))]
+    proposals = [respecting(p, task.rows.allowed, model.k) for p in _proposals(model, task)]
+    told = labelled_proposal(task, model.k)
+    everything = proposals if told is None else [told, *proposals[: max(task.n_init - 1, 0)]]
+    return [Start(p.name, _beginner(model, p, task)) for p in everything]
+
+
+def _beginner(model: Latent, proposal: Proposal, task: Task) -> Callable[[], Any]:
+    return lambda: begin(model, task.rows.part(proposal.rows, task.n_jobs), _seated(model, proposal, task))
+
+
+def _proposals(model: Latent, task: Task) -> list[Proposal]:
+    if model.k == 1:
+        n = len(task.rows.x)
+        return [Proposal("all rows", np.arange(n), np.ones((n, 1)), True)]
+    key = (model.k, task.init, task.n_init, task.seed, task.noise)
+    if task.shared is not None and key in task.shared:
+        return task.shared[key]
+    names = rule_names(task.init, task.n_init, task.rows.x.shape[1])
+    found = propose(np.asarray(task.rows.x), task.rows.weight, model.k, names, task.seed, task.noise)
+    if task.shared is not None:
+        task.shared[key] = found
+    return found
+
+
+def labelled_proposal(task: Task, k: int) -> Proposal | None:
+    """A start from the labelled rows alone, where every class has some."""
+    allowed = task.rows.allowed
+    if allowed is None or allowed.ndim != 1:
+        return None
+    told = np.flatnonzero(allowed >= 0)
+    named = k - 1 if task.noise else k
+    if len(np.unique(allowed[told])) < named or task.noise:
+        return None
+    return Proposal("labelled rows", told, one_hot(allowed[told], k), True)
+
+
+def given_proposal(init: Any, k: int, task: Task) -> Proposal:
+    """A start from a label vector (n,) or responsibilities (n, k); -1 is noise where there is noise, else no class."""
+    kept, n = task.rows.kept, len(task.rows.x) if task.rows.kept is None else len(task.rows.kept)
+    array = np.asarray(init)
+    if array.shape == (n,):
+        codes = _start_codes(array, k - 1 if task.noise else k)
+        resp = one_hot(np.where(codes < 0, k - 1 if task.noise else -1, codes), k)
+        name = "given labels"
+    elif array.shape in ((n, k), (n, k - 1) if task.noise else (n, k)):
+        resp, name = np.zeros((n, k)), "given responsibilities"
+        resp[:, : array.shape[1]] = _checked_resp(numbers(array, "init"))
+    else:
+        raise ValueError(f"init has shape {array.shape}; expected labels ({n},), responsibilities ({n}, {k}), a dict or a rule's name")
+    rows = np.arange(len(task.rows.x))
+    return Proposal(name, rows, resp if kept is None else resp[kept], True)
+
+
+def _start_codes(array: Any, k: int) -> Any:
+    values = numbers(array, "init")
+    codes = np.where(np.isnan(values), -1, values).astype(np.intp)
+    if (codes >= k).any() or (codes < -1).any() or (codes[~np.isnan(values)] != values[~np.isnan(values)]).any():
+        raise ValueError(f"init holds labels outside 0..{k - 1} (or -1 for none); found {np.unique(values)[:6].tolist()}")
+    return codes
+
+
+def _checked_resp(resp: Array) -> Array:
+    if not np.isfinite(resp).all() or (resp < 0).any() or (resp.sum(axis=1) > 1 + 1e-6).any():
+        raise ValueError("init: responsibilities must be finite, >= 0 and sum to at most one in each row")
+    return resp
+
+
+def _seated(model: Latent, proposal: Proposal, task: Task) -> Proposal:
+    """Classes renamed so that those with fixed means lie nearest to them."""
+    means = model.constraints.fixed.get("means")
+    if means is None or task.rows.allowed is not None or not isinstance(task.init, str):
+        return proposal
+    from scipy.optimize import linear_sum_assignment
+
+    x = np.asarray(task.rows.x[proposal.rows], dtype=float)
+    seen = ~np.isnan(x)
+    weight = np.maximum(proposal.resp[:, : len(means)].T @ seen, 1e-300)
+    centres = (proposal.resp[:, : len(means)].T @ np.where(seen, x, 0.0)) / weight
+    spread = np.nanstd(x, axis=0)
+    gaps = (means[:, None, :] - centres[None, :, :]) / np.where(spread > 0, spread, 1.0)
+    order = linear_sum_assignment(np.where(np.isnan(gaps), 0.0, gaps**2).sum(axis=2))[1]
+    resp = proposal.resp.copy()
+    resp[:, : len(means)] = proposal.resp[:, order]
+    return dataclasses.replace(proposal, resp=resp)
+
+
+def given_params(model: Latent, init: Mapping[str, Any], task: Task) -> LatentParams:
+    """Starting parameters from a dict under the fitted attributes' names; those left out come from an M-step."""
+    d = task.rows.x.shape[1]
+    unknown = sorted(set(init) - set(names_of(model)))
+    if unknown:
+        raise ValueError(f"init names {unknown}; this model has {names_of(model)}")
+    values = {n: adopt(model, n, v, d, f"init[{n!r}]") for n, v in init.items()}
+    missing = [n for n in names_of(model) if n not in values and n != "weights"]
+    base = _around(model, values, task) if missing else model.start()
+    held = model.constraints.fixed
+    parts = {}
+    for part in (base.structure, base.family):
+        own = {f.name: values.get(f.name, getattr(part, f.name)) for f in dataclasses.fields(part)}
+        parts[type(part)] = type(part)(**{n: _with_held(v, held.get(n)) for n, v in own.items()})
+    params = LatentParams(parts[type(base.structure)], parts[type(base.family)])
+    try:
+        model.support(params).check(params)
+    except ValueError as error:
+        raise ValueError(f"init: {error}") from None
+    return params
+
+
+def _with_held(value: Any, held: Any) -> Any:
+    return value if held is None else np.where(np.isnan(held), value, held)
+
+
+def _around(model: Latent, values: Mapping[str, Array], task: Task) -> LatentParams:
+    if "means" not in values:
+        raise ValueError("init: give at least the means (or every parameter)")
+    from estep.start.nearest import nearest_labels
+
+    x = np.asarray(task.rows.x, dtype=float)
+    filled = np.where(np.isnan(x), np.nanmean(x, axis=0), x)
+    resp = one_hot(nearest_labels(filled, values["means"]), model.k)
+    base: LatentParams = begin(model, task.rows.data(task.n_jobs), Proposal("given means", np.arange(len(x)), resp, False))
+    return base
+
+
+def seed_of(random_state: Any) -> int:
+    """One integer from scikit-learn's ``random_state``."""
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
+def in_order(result: Result, n_named: int) -> Result:
+    """Components in decreasing weight; noise stays last."""
+    weights = result.params.structure.weights
+    order = np.concatenate([np.argsort(-weights[:n_named], kind="stable"), np.arange(n_named, len(weights))]).astype(np.intp)
+    if (order == np.arange(len(weights))).all():
+        return result
+    return dataclasses.replace(result, params=result.model.permute(result.params, order))

@@ -1,0 +1,158 @@
+"""The methods that every mixture estimator has, as plain functions of the estimator: an estimator lists those it offers.
+
+Each takes the row keywords of ``fit`` (``y`` and ``labels`` for partial labels, ``sample_weight``). Likelihoods are in nats.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from estep.core.protocols import Explained
+from estep.core.record import Array
+from estep.estimators.rows import Rows, read_rows
+
+
+def explain(self: Any, X: Any, y: Any = None, sample_weight: Any = None, labels: Any = None) -> tuple[Rows, Explained]:
+    """Rows and, for each, log density, class probabilities and most probable class."""
+    check_is_fitted(self, "result_")
+    model, params = self.result_.model, self.result_.params
+    rows = read_rows(self, X, y, sample_weight, labels, model.k, reset=False, noise=_noisy(self))
+    n = len(rows.x)
+    out = Explained(np.empty(n), np.empty((n, model.k)), np.empty(n, dtype=np.intp))
+
+    def keep(chunk: Any, part: Explained) -> None:
+        out.log_density[chunk.rows] = part.log_density
+        out.resp[chunk.rows] = part.resp
+        out.path[chunk.rows] = part.path
+
+    rows.data(self.n_jobs).map(lambda chunk: model.explain(params, chunk), keep)
+    return rows, out
+
+
+def predict(self: Any, X: Any, *, y: Any = None, labels: Any = None) -> NDArray[np.intp]:
+    """Most probable component of each row, (n,); a noise component is -1.
+
+    Parameters
+    ----------
+    X : array or DataFrame (n, d)
+        Rows; NaN marks a missing entry.
+    y, labels : optional
+        Partial labels as in ``fit``.
+    """
+    path = explain(self, X, y, None, labels)[1].path
+    return np.where(path == self.result_.model.k - 1, -1, path) if _noisy(self) else path
+
+
+def predict_proba(self: Any, X: Any, *, y: Any = None, labels: Any = None) -> Array:
+    """Class probabilities (n, k); a noise component is the last column.
+
+    Parameters
+    ----------
+    X : array or DataFrame (n, d)
+        Rows; NaN marks a missing entry.
+    y, labels : optional
+        Partial labels as in ``fit``: a labelled row has probability one on its class.
+    """
+    return explain(self, X, y, None, labels)[1].resp
+
+
+def score_samples(self: Any, X: Any, *, y: Any = None, labels: Any = None) -> Array:
+    """Log density of each row, (n,), in nats; with a label, of the row and its class."""
+    return explain(self, X, y, None, labels)[1].log_density
+
+
+def score(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> float:
+    """Mean log-likelihood per unit weight, in nats."""
+    total, n = _total(self, X, y, sample_weight, labels)
+    return total / n
+
+
+def bic(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> float:
+    """Bayesian information criterion, ``-2 L + p log n``; lower is better (mclust prints its negative)."""
+    total, n = _total(self, X, y, sample_weight, labels)
+    return -2.0 * total + self.result_.n_free * math.log(n)
+
+
+def aic(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> float:
+    """Akaike information criterion, ``-2 L + 2 p``; lower is better."""
+    return -2.0 * _total(self, X, y, sample_weight, labels)[0] + 2.0 * float(self.result_.n_free)
+
+
+def icl(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> float:
+    """Integrated completed likelihood at the most probable classes, ``bic - 2 sum_i log max_k r_ik``; lower is better.
+
+    As in mclust up to the sign. Source: Biernacki, Celeux & Govaert (2000), IEEE TPAMI 22:719.
+    """
+    rows, out = explain(self, X, y, sample_weight, labels)
+    return _bic_of(self, rows, out) - 2.0 * _weighted(rows, np.log(out.resp.max(axis=1)))
+
+
+def icl_entropy(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> float:
+    """Integrated completed likelihood with the full entropy, ``bic - 2 sum_i sum_k r_ik log r_ik``; lower is better."""
+    rows, out = explain(self, X, y, sample_weight, labels)
+    safe = np.where(out.resp > 0, out.resp, 1.0)
+    return _bic_of(self, rows, out) - 2.0 * _weighted(rows, (safe * np.log(safe)).sum(axis=1))
+
+
+def sample(self: Any, n_samples: int = 1) -> tuple[Any, NDArray[np.intp]]:
+    """``n_samples`` rows drawn from the fitted model and their components; draws follow ``random_state``."""
+    check_is_fitted(self, "result_")
+    if n_samples < 1:
+        raise ValueError(f"n_samples must be at least 1, got {n_samples}")
+    from sklearn.utils import check_random_state
+
+    seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+    rows, labels = self.result_.model.sample(self.result_.params, n_samples, np.random.default_rng(seed))
+    return rows, np.where(labels == self.result_.model.k - 1, -1, labels) if _noisy(self) else labels
+
+
+def fit_predict(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> NDArray[np.intp]:
+    """Fit, then the most probable component of each row, (n,); with weights of 0 all rows are predicted."""
+    self.fit(X, y, sample_weight=sample_weight, labels=labels)
+    return np.asarray(self.predict(X, y=y, labels=labels))
+
+
+def summary(self: Any, X: Any = None) -> str:
+    """The fit in words and a table: model, likelihood, criteria, status, components. Print it."""
+    check_is_fitted(self, "result_")
+    from estep.views.table import summary_text
+
+    return summary_text(self, X)
+
+
+def save(self: Any, path: Any) -> None:
+    """Write the fitted estimator to ``path`` (safetensors with a JSON header); ``estep.load(path)`` reads it."""
+    check_is_fitted(self, "result_")
+    from estep.estimators.files import save_estimator
+
+    save_estimator(self, path)
+
+
+def tags(tags: Any) -> Any:
+    """scikit-learn tags: NaN is welcome."""
+    tags.input_tags.allow_nan = True
+    return tags
+
+
+def _noisy(self: Any) -> bool:
+    return getattr(self, "noise", False) is not False
+
+
+def _weighted(rows: Rows, values: Array) -> float:
+    return float((values if rows.weight is None else values * rows.weight).sum())
+
+
+def _total(self: Any, X: Any, y: Any, sample_weight: Any, labels: Any) -> tuple[float, float]:
+    rows, out = explain(self, X, y, sample_weight, labels)
+    return _weighted(rows, out.log_density), rows.total
+
+
+def _bic_of(self: Any, rows: Rows, out: Explained) -> float:
+    return -2.0 * _weighted(rows, out.log_density) + float(self.result_.n_free) * math.log(rows.total)
+
+

@@ -1,0 +1,346 @@
+"""Mixtures as scikit-learn estimators: a mixture of any family, and the Gaussian mixture."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClusterMixin, DensityMixin
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+
+from estep.core.record import Array
+from estep.core.result import Result
+from estep.engine.presets import variant_of
+from estep.engine.run import Control
+from estep.engine.state import State
+from estep.estimators import methods
+from estep.estimators.fitting import Task, constraints_of, in_order, seed_of, solve
+from estep.estimators.rows import Rows, class_names, read_rows, require_enough
+from estep.estimators.settings import check_settings
+from estep.estimators.warnings import warn_of
+from estep.estimators.watching import watcher
+from estep.families.noise import WithNoise
+from estep.families.normal import Normal
+from estep.models.latent import Latent
+from estep.structures.iid import Iid
+
+
+def fit_mixture(self: Any, X: Any, y: Any, sample_weight: Any, labels: Any, family: Any) -> Any:
+    """Fit ``family`` components under independent rows and publish the result on the estimator."""
+    check_settings(self)
+    noise = getattr(self, "noise", False) is not False
+    named, k = self.n_components, self.n_components + int(noise)
+    self.__dict__.pop("classes_", None)
+    if named > 1 and (names := class_names(y)) is not None:
+        self.classes_ = np.array(names)
+    rows = read_rows(self, X, y, sample_weight, labels, k, reset=True, noise=noise)
+    require_enough(rows.x, named, "n_components")
+    _note_supervised(self, rows, named)
+    model = Latent(Iid(), family, k)
+    model = dataclasses.replace(model, constraints=constraints_of(model, rows.x.shape[1], self.fixed, self.tied))
+    with watcher(self, X, y, lambda state: _passing(self, model, state)) as watch:
+        task = Task(
+            model=model,
+            rows=rows,
+            init=self.init,
+            n_init=self.n_init,
+            prior=self.prior,
+            variant=variant_of(self.algorithm, self.accelerate),
+            control=Control(tol=self.tol, max_iter=self.max_iter, watch=watch, catch=not getattr(self, "_enclosed", False)),
+            seed=seed_of(self.random_state),
+            n_jobs=self.n_jobs,
+            noise=noise,
+            shared=getattr(self, "_shared_starts", None),
+        )
+        result = solve(task)
+    if isinstance(self.init, str) and rows.allowed is None and not model.constraints:
+        result = in_order(result, named)
+    for name, value in published(self, dataclasses.replace(result, state=None)).items():
+        setattr(self, name, value)
+    warn_of(result, type(self).__name__)
+    return self
+
+
+def published(self: Any, result: Result) -> dict[str, Any]:
+    """The fitted attributes."""
+    params, family = result.params, result.model.family
+    expose = getattr(family, "expose", None)
+    shown = expose(params.family) if expose else {n: getattr(params.family, n) for n in family.names}
+    n = max(result.n, np.finfo(float).tiny)
+    return {
+        "result_": result,
+        "params_": {"weights": params.structure.weights, **shown},
+        "weights_": params.structure.weights,
+        **{f"{name}_": value for name, value in shown.items()},
+        "converged_": result.converged,
+        "status_": result.status,
+        "n_iter_": result.passes,
+        "log_likelihood_": result.loglik,
+        "objective_": result.objective,
+        "trace_": result.trace.objective,
+        "starts_": result.starts,
+        "lower_bound_": result.objective / n,
+        "lower_bounds_": (result.trace.objective / n).tolist(),
+    }
+
+
+def _passing(self: Any, model: Latent, state: State) -> dict[str, Any]:
+    """Fitted attributes as if the run had stopped at ``state``, for callbacks that ask."""
+    from estep.engine.passing import passing_result
+
+    found = published(self, passing_result(model, state))
+    return {**found, **{n: v for n, v in self.__dict__.items() if n in ("n_features_in_", "feature_names_in_", "classes_")}}
+
+
+def _note_supervised(self: Any, rows: Rows, named: int) -> None:
+    allowed = rows.allowed
+    if allowed is None or named == 1:
+        return
+    certain = (allowed >= 0) if allowed.ndim == 1 else (allowed.sum(axis=1) == 1)
+    if certain.all():
+        warnings.warn(
+            f"{type(self).__name__}: every row has a label, so the fit is supervised and no class is inferred; "
+            "for a clustering pass y=None",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+class Mixture(CallbackSupportMixin, DensityMixin, ClusterMixin, BaseEstimator):
+    """Mixture of ``n_components`` components of any family.
+
+    ``p(x) = sum_k w_k p(x | theta_k)``
+
+    Parameters
+    ----------
+    family : Family
+        How a row looks once its component is known, such as ``estep.Normal("VEV")`` or a class of your own.
+    n_components : int
+        Number of components.
+    n_init : int
+        Starts: short runs from each, the best max(3, n_init/3) to convergence. One where ``init`` is given.
+    init : str, dict or array
+        "auto", a rule ("hierarchical", "kmeans++", "farthest_first", "random_rows", "random", "quantiles", "ward"), a dict of
+        starting parameters, labels (n,) or responsibilities (n, k).
+    algorithm : str or Variant
+        "em", "cem" (classification EM) or a point on the five axes.
+    accelerate : str
+        "auto" (leap where plain EM is slow), "none", "squarem" or "anderson".
+    prior : "auto", "default", None or dict
+        "auto" is maximum likelihood, with the default prior (and a warning) only where every start collapses.
+    fixed, tied : dict or None
+        Entries that do not move (NaN = free) and entries that share a value (equal integers), by parameter name.
+    tol : float
+        Stop when Aitken's projection of what is left to gain is at most this many nats per unit weight.
+    max_iter : int
+        Cap on passes of a run.
+    random_state, n_jobs, progress
+        Seed; threads (None: all processors); whether to show a progress line.
+
+    Attributes
+    ----------
+    weights_ : array (k,)
+    params_ : dict of every parameter; each is also an attribute with an underscore.
+    converged_, status_, n_iter_, log_likelihood_, objective_, trace_, starts_, result_
+        How it ended; see ``summary()``.
+
+    Examples
+    --------
+    >>> import numpy as np, estep
+    >>> X = np.array([[0.0], [0.2], [0.1], [5.0], [5.2], [5.1]])
+    >>> estep.Mixture(estep.Normal("EII"), 2, random_state=0).fit(X).predict(X).tolist()
+    [0, 0, 0, 1, 1, 1]
+    """
+
+    def __init__(
+        self,
+        family: Any = None,
+        n_components: int = 1,
+        *,
+        n_init: int = 10,
+        init: Any = "auto",
+        algorithm: Any = "em",
+        accelerate: Any = "auto",
+        prior: Any = "auto",
+        fixed: Any = None,
+        tied: Any = None,
+        tol: float = 1e-8,
+        max_iter: int = 1000,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        progress: bool = False,
+    ) -> None:
+        self.family = family
+        self.n_components = n_components
+        self.n_init = n_init
+        self.init = init
+        self.algorithm = algorithm
+        self.accelerate = accelerate
+        self.prior = prior
+        self.fixed = fixed
+        self.tied = tied
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.progress = progress
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> Mixture:
+        """Fit to the rows of ``X``; see the class for the settings.
+
+        Parameters
+        ----------
+        X : array or DataFrame (n, d)
+            Rows; NaN marks a missing entry where the family admits it.
+        y : array (n,) or None
+            Known classes; -1, NaN or None is unlabelled. Ignored with one component.
+        sample_weight : array (n,) or None
+            Frequencies: 2 is seen twice, 0 is absent.
+        labels : sequence or boolean array (n, k)
+            Sets of permitted classes.
+        """
+        fitted: Mixture = fit_mixture(self, X, y, sample_weight, labels, Normal() if self.family is None else self.family)
+        return fitted
+
+    fit_predict = methods.fit_predict
+    predict = methods.predict
+    predict_proba = methods.predict_proba
+    score_samples = methods.score_samples
+    score = methods.score
+    sample = methods.sample
+    bic = methods.bic
+    aic = methods.aic
+    icl = methods.icl
+    icl_entropy = methods.icl_entropy
+    summary = methods.summary
+    save = methods.save
+
+    def __sklearn_tags__(self) -> Any:
+        return methods.tags(super().__sklearn_tags__())
+
+
+class GaussianMixture(CallbackSupportMixin, DensityMixin, ClusterMixin, BaseEstimator):
+    """Gaussian mixture with mclust's fourteen covariance structures.
+
+    ``p(x) = sum_k w_k N(x; mu_k, Sigma_k) [+ w_0 / V]``
+
+    Missing values, sample weights, partial labels, fixed and tied parameters and priors work alone and together.
+
+    Parameters
+    ----------
+    n_components : int
+        Number of Gaussian components.
+    covariance_type : str
+        "full" "tied" "diag" "spherical", or a code "EII" ... "VVV" (volume, shape, orientation: equal, varying, identity).
+    noise : bool or float
+        Add a uniform noise component over the data's volume (True), or with that density (1 / volume).
+    prior : "auto", "default", None or dict
+        "default" is the weak conjugate prior of Fraley & Raftery (2007); a dict overrides its ``mean, mean_strength, scale,
+        dof`` and sets ``weights`` (Dirichlet); None is strict maximum likelihood; "auto" is maximum likelihood, with the
+        default prior (and a warning) only where every start collapses.
+    n_init, init, algorithm, accelerate, fixed, tied, tol, max_iter, random_state, n_jobs, progress
+        As in ``Mixture``.
+
+    Attributes
+    ----------
+    weights_ (k,), means_ (k, d), covariances_, precisions_
+        In scikit-learn's shapes for its names, (k, d, d) for codes; noise has the last weight.
+    converged_, status_, n_iter_, log_likelihood_, objective_, trace_, starts_, result_
+        How it ended; see ``summary()``.
+
+    Examples
+    --------
+    >>> import numpy as np, estep
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.vstack([rng.normal(size=(50, 2)), 6 + rng.normal(size=(50, 2))])
+    >>> fit = estep.GaussianMixture(2, covariance_type="EII", random_state=0).fit(X)
+    >>> fit.converged_, np.bincount(fit.predict(X)).tolist()
+    (True, [50, 50])
+    """
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str = "full",
+        noise: Any = False,
+        n_init: int = 10,
+        init: Any = "auto",
+        algorithm: Any = "em",
+        accelerate: Any = "auto",
+        prior: Any = "auto",
+        fixed: Any = None,
+        tied: Any = None,
+        tol: float = 1e-8,
+        max_iter: int = 1000,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        progress: bool = False,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.noise = noise
+        self.n_init = n_init
+        self.init = init
+        self.algorithm = algorithm
+        self.accelerate = accelerate
+        self.prior = prior
+        self.fixed = fixed
+        self.tied = tied
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.progress = progress
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> GaussianMixture:
+        """Fit to the rows of ``X``; see the class for the settings.
+
+        Parameters
+        ----------
+        X : array or DataFrame (n, d)
+            Rows; NaN marks a missing entry (exact under missing at random).
+        y : array (n,) or None
+            Known classes; -1, NaN or None is unlabelled. Ignored with one component.
+        sample_weight : array (n,) or None
+            Frequencies: 2 is seen twice, 0 is absent.
+        labels : sequence or boolean array (n, k)
+            Sets of permitted classes.
+
+        Raises
+        ------
+        ValueError
+            Naming the argument, what was found and what to do.
+        """
+        family: Any = Normal(self.covariance_type)
+        if self.noise is not False:
+            family = WithNoise(family, None if self.noise is True else float(self.noise))
+        fitted: GaussianMixture = fit_mixture(self, X, y, sample_weight, labels, family)
+        return fitted
+
+    fit_predict = methods.fit_predict
+    predict = methods.predict
+    predict_proba = methods.predict_proba
+    score_samples = methods.score_samples
+    score = methods.score
+    sample = methods.sample
+    bic = methods.bic
+    aic = methods.aic
+    icl = methods.icl
+    icl_entropy = methods.icl_entropy
+    summary = methods.summary
+    save = methods.save
+
+    @property
+    def precisions_(self) -> Array:
+        """Inverse covariances, in the shape of ``covariances_``."""
+        variances = self.covariance_type in ("diag", "spherical")
+        return 1.0 / self.covariances_ if variances else np.linalg.inv(self.covariances_)
+
+    def __sklearn_tags__(self) -> Any:
+        return methods.tags(super().__sklearn_tags__())
+

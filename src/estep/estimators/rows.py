@@ -1,0 +1,171 @@
+"""What users bring, checked once: rows, weights and partial labels. Every error names the argument and the remedy."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import validate_data
+
+from estep.core.record import Array
+from estep.data.memory import Memory
+
+DISTINCT_LOOK = 10_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Checked rows ``x`` (n, d) with ``weight`` (n,) or None and ``allowed`` classes or None; ``kept`` of the user's rows."""
+
+    x: Array
+    weight: Array | None
+    allowed: NDArray[Any] | None
+    kept: NDArray[np.bool_] | None
+
+    def data(self, n_jobs: int | None) -> Memory:
+        """The rows as a data plane."""
+        return Memory(self.x, weight=self.weight, allowed=self.allowed, n_jobs=n_jobs)
+
+    def part(self, rows: NDArray[np.intp], n_jobs: int | None) -> Memory:
+        """Some of the rows as a data plane of their own."""
+        if len(rows) == len(self.x):
+            return self.data(n_jobs)
+        weight = None if self.weight is None else self.weight[rows]
+        allowed = None if self.allowed is None else self.allowed[rows]
+        return Memory(self.x[rows], weight=weight, allowed=allowed, n_jobs=n_jobs)
+
+    @property
+    def total(self) -> float:
+        """Total weight."""
+        return float(len(self.x) if self.weight is None else self.weight.sum())
+
+
+def read_rows(self: Any, X: Any, y: Any, sample_weight: Any, labels: Any, k: int, *, reset: bool, noise: bool = False) -> Rows:
+    """Check ``X`` and what belongs to its rows. Rows of weight 0 are dropped: they are absent."""
+    x = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan", ensure_min_samples=1)
+    weight = read_weight(sample_weight, len(x))
+    n_named = k - 1 if noise else k
+    allowed = None if n_named == 1 and labels is None else read_labels(y, labels, len(x), n_named, k, self)
+    if weight is None or (weight > 0).all():
+        return Rows(x, weight, allowed, None)
+    kept = weight > 0
+    return Rows(x[kept], weight[kept], None if allowed is None else allowed[kept], kept)
+
+
+def read_weight(sample_weight: Any, n: int) -> Array | None:
+    """Frequencies (n,) >= 0, not all zero; None stays None."""
+    if sample_weight is None:
+        return None
+    try:
+        weight = np.asarray(sample_weight, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"sample_weight must be numbers, got {type(sample_weight).__name__}") from None
+    if weight.ndim == 0:
+        weight = np.full(n, float(weight))
+    if weight.shape != (n,):
+        raise ValueError(f"sample_weight has shape {weight.shape}, expected ({n},): one weight a row of X")
+    if not np.isfinite(weight).all():
+        raise ValueError(f"sample_weight[{int(np.flatnonzero(~np.isfinite(weight))[0])}] is not finite; give numbers >= 0")
+    if (weight < 0).any():
+        at = int(np.flatnonzero(weight < 0)[0])
+        raise ValueError(f"sample_weight[{at}] is negative ({weight[at]:g}); a weight is how often a row was seen, >= 0")
+    if not (weight > 0).any():
+        raise ValueError("sample_weight is zero everywhere, so no row is left to fit; give at least one positive weight")
+    return weight
+
+
+def read_labels(y: Any, labels: Any, n: int, n_named: int, k: int, self: Any) -> NDArray[Any] | None:
+    """Partial labels: codes (n,) with -1 for unlabelled from ``y``, or booleans (n, k) from sets of classes in ``labels``."""
+    if labels is not None:
+        if y is not None:
+            raise ValueError("give y or labels, not both: labels are sets of permitted classes, y single classes")
+        return read_sets(labels, n, n_named, k)
+    if y is None:
+        return None
+    codes = read_codes(y, n, n_named, getattr(self, "classes_", None))
+    return codes if (codes >= 0).any() else None
+
+
+def read_codes(y: Any, n: int, k: int, classes: Any) -> NDArray[np.intp]:
+    """Class codes from ``y``: -1, NaN and None are unlabelled; integers are component numbers, other labels sorted classes."""
+    values = np.asarray(y, dtype=object).ravel() if np.ndim(y) == 2 and np.shape(y)[1] == 1 else np.asarray(y, dtype=object)
+    if values.shape != (n,):
+        raise ValueError(f"y has shape {values.shape}, expected ({n},): one label a row of X (-1, NaN or None where unknown)")
+    unknown = np.array([_unlabelled(v) for v in values], dtype=bool)
+    codes = np.full(n, -1, dtype=np.intp)
+    known = values[~unknown]
+    if all(_whole(v) for v in known):
+        codes[~unknown] = [int(v) for v in known]
+        if (codes >= k).any() or (codes < -1).any():
+            odd = sorted({int(c) for c in codes if c >= k or c < -1})[:5]
+            raise ValueError(f"y holds the class {odd[0]}, but the components are 0..{k - 1}; relabel, or raise n_components (found {odd})")
+        return codes
+    names = list(classes) if classes is not None else sorted({str(v) for v in known})
+    if len(names) > k:
+        raise ValueError(f"y holds {len(names)} classes {names[:5]}, but n_components={k}; raise n_components or merge classes")
+    codes[~unknown] = [names.index(str(v)) for v in known]
+    return codes
+
+
+def class_names(y: Any) -> list[str] | None:
+    """Names of the classes in ``y`` where they are not integers, sorted; None where they are."""
+    if y is None:
+        return None
+    known = [v for v in np.asarray(y, dtype=object).ravel() if not _unlabelled(v)]
+    return None if all(_whole(v) for v in known) else sorted({str(v) for v in known})
+
+
+def read_sets(labels: Any, n: int, n_named: int, k: int) -> NDArray[np.bool_]:
+    """Permitted classes (n, k) from booleans, or a sequence with an integer, a set of integers or None for each row."""
+    if isinstance(labels, np.ndarray) and labels.ndim == 2:
+        if labels.shape not in ((n, n_named), (n, k)):
+            raise ValueError(f"labels has shape {labels.shape}, expected ({n}, {n_named}): a column for each component")
+        mask = np.ones((n, k), dtype=bool)
+        mask[:, : labels.shape[1]] = labels.astype(bool)
+        if labels.shape[1] < k:
+            mask[~labels.astype(bool).all(axis=1), labels.shape[1] :] = False
+    else:
+        if len(labels) != n:
+            raise ValueError(f"labels has {len(labels)} entries, expected {n}: one a row of X")
+        mask = np.stack([_permitted(entry, i, n_named, k) for i, entry in enumerate(labels)])
+    if not mask.any(axis=1).all():
+        at = int(np.flatnonzero(~mask.any(axis=1))[0])
+        raise ValueError(f"labels[{at}] permits no class; permit at least one, or all where nothing is known")
+    return mask
+
+
+def _permitted(entry: Any, row: int, n_named: int, k: int) -> NDArray[np.bool_]:
+    if _unlabelled(entry):
+        return np.ones(k, dtype=bool)
+    classes = [entry] if _whole(entry) else list(entry)
+    odd = [c for c in classes if not _whole(c) or not 0 <= int(c) < n_named]
+    if odd:
+        raise ValueError(f"labels[{row}] names the class {odd[0]!r}, but the components are 0..{n_named - 1}")
+    mask = np.zeros(k, dtype=bool)
+    mask[[int(c) for c in classes]] = True
+    return mask
+
+
+def _unlabelled(value: Any) -> bool:
+    return value is None or (_number(value) and (value != value or value == -1))
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating)
+
+
+def _whole(value: Any) -> bool:
+    return (_number(value) and value == value and float(value).is_integer()) or isinstance(value, bool | np.bool_)
+
+
+def require_enough(x: Array, k: int, argument: str) -> None:
+    """Raise ValueError when there are fewer rows, or fewer distinct rows, than components."""
+    if len(x) < k:
+        raise ValueError(f"{argument}={k} but X has only {len(x)} rows (n_samples = {len(x)}); lower {argument} to at most {len(x)} or bring more rows")
+    for look in (min(DISTINCT_LOOK, len(x)), len(x)):
+        if len(np.unique(x[:look], axis=0)) >= k:
+            return
+    distinct = len(np.unique(x, axis=0))
+    raise ValueError(f"{argument}={k} but X has only {distinct} distinct rows; lower {argument} to at most {distinct}")

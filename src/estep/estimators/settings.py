@@ -1,0 +1,45 @@
+"""Settings checked by name: what was found, what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def _integer(low: int) -> tuple[Callable[[Any], bool], str]:
+    def holds(v: Any) -> bool:
+        return isinstance(v, int | np.integer) and not isinstance(v, bool) and v >= low
+
+    return holds, f"an integer >= {low}"
+
+
+def _optional_integer(v: Any) -> bool:
+    return v is None or (isinstance(v, int | np.integer) and not isinstance(v, bool) and (v >= 1 or v == -1))
+
+
+def _tolerance(v: Any) -> bool:
+    return isinstance(v, int | float | np.integer | np.floating) and not isinstance(v, bool) and np.isfinite(v) and v >= 0
+
+
+def _noise(v: Any) -> bool:
+    return isinstance(v, bool | np.bool_) or (isinstance(v, int | float | np.floating) and np.isfinite(v) and v > 0)
+
+
+RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "n_components": _integer(1),
+    "n_clusters": _integer(1),
+    "n_init": _integer(1),
+    "max_iter": _integer(0),
+    "tol": (_tolerance, "a number >= 0 (nats per unit weight)"),
+    "n_jobs": (_optional_integer, "None, -1 or a number of threads >= 1"),
+    "noise": (_noise, "True, False or a density > 0 (1 / volume)"),
+}
+
+
+def check_settings(self: Any) -> None:
+    """Raise ValueError naming the first setting of the estimator that is out of range."""
+    for name, (holds, expected) in RULES.items():
+        if hasattr(self, name) and not holds(getattr(self, name)):
+            raise ValueError(f"{name} must be {expected}, got {getattr(self, name)!r}")

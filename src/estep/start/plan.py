@@ -1,0 +1,177 @@
+"""Where runs begin: rules propose labels on a sample of rows, the model turns each proposal into parameters.
+
+    rule        proposes classes (or responsibilities) from the rows alone, so proposals are shared between structures
+    begin       M-step from the proposal; its components regularised by the weak prior, so that small classes do not collapse
+                (the hierarchical rule first tries the plain M-step, as mclust does)
+
+Rows with missing entries are proposed on with column means filled in; the M-step uses what was observed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estep.core.collapse import Collapsed
+from estep.core.record import Array
+from estep.start.farthest_first import farthest_first
+from estep.start.hierarchical import hierarchical_labels, scaled_svd
+from estep.start.kmeanspp import kmeans_plusplus
+from estep.start.nearest import nearest_labels, quantile_labels
+from estep.start.noise import noise_rows
+from estep.start.random_rows import random_responsibilities, random_rows
+
+SAMPLE = 10_000
+TREE_ROWS = 1_000
+Labels = NDArray[np.intp]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """Complete rows to start from: scaled to unit variance (``scaled``) or by singular vectors (``sphered``)."""
+
+    rows: NDArray[np.intp]
+    scaled: Array
+    weight: Array | None
+
+    @staticmethod
+    def of(x: Array, weight: Array | None, rng: np.random.Generator) -> Sample:
+        """At most SAMPLE rows of ``x`` (n, d), missing entries filled by column means."""
+        n = len(x)
+        rows = np.arange(n) if n <= SAMPLE else np.sort(rng.choice(n, SAMPLE, replace=False))
+        part = np.array(x[rows], dtype=float)
+        missing = np.isnan(part)
+        if missing.any():
+            seen = np.maximum((~missing).sum(axis=0), 1)
+            part = np.where(missing, np.where(missing, 0.0, part).sum(axis=0) / seen, part)
+        spread = part.std(axis=0)
+        scaled = (part - part.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+        return Sample(rows, scaled, None if weight is None else weight[rows])
+
+
+@dataclasses.dataclass(frozen=True)
+class Proposal:
+    """Responsibilities (m, k) for some rows; ``strict`` tries the plain M-step first."""
+
+    name: str
+    rows: NDArray[np.intp]
+    resp: Array
+    strict: bool
+
+
+Rule = Callable[[Sample, int, np.random.Generator], Array]
+
+
+def one_hot(labels: Labels, k: int) -> Array:
+    """Responsibilities (n, k) of hard labels; -1 is a row of zeros.
+
+    >>> one_hot(np.array([1, -1]), 2).tolist()
+    [[0.0, 1.0], [0.0, 0.0]]
+    """
+    return (labels[:, None] == np.arange(k)).astype(float)
+
+
+def _hierarchical(sample: Sample, k: int, rng: np.random.Generator) -> Array:
+    return one_hot(hierarchical_labels(sample.scaled, [k], rng, model="VVV", max_rows=TREE_ROWS)[k], k)
+
+
+def _ward(sample: Sample, k: int, rng: np.random.Generator) -> Array:
+    return one_hot(hierarchical_labels(sample.scaled, [k], rng, model="EII", max_rows=TREE_ROWS, transform=False)[k], k)
+
+
+def _nearest(choose: Callable[..., NDArray[Any]], x: Array, sample: Sample, k: int, rng: np.random.Generator) -> Array:
+    centres = x[choose(x, k, rng, weight=sample.weight)]
+    return one_hot(nearest_labels(x, centres), k)
+
+
+RULES: dict[str, Rule] = {
+    "hierarchical": _hierarchical,
+    "ward": _ward,
+    "kmeans++": lambda s, k, rng: _nearest(kmeans_plusplus, s.scaled, s, k, rng),
+    "sphered kmeans++": lambda s, k, rng: _nearest(kmeans_plusplus, scaled_svd(s.scaled), s, k, rng),
+    "farthest_first": lambda s, k, rng: _nearest(farthest_first, s.scaled, s, k, rng),
+    "random_rows": lambda s, k, rng: _nearest(random_rows, s.scaled, s, k, rng),
+    "random": lambda s, k, rng: random_responsibilities(len(s.scaled), k, rng),
+    "quantiles": lambda s, k, rng: one_hot(quantile_labels(s.scaled[:, 0], k), k),
+}
+STRICT = ("hierarchical", "quantiles")
+SETTLED = ("hierarchical", "ward", "quantiles")
+CYCLE = ("kmeans++", "sphered kmeans++", "farthest_first", "random_rows")
+
+
+def rule_names(init: str, n_init: int, d: int) -> list[str]:
+    """The rules of ``n_init`` starts: ``init`` again and again (once if it draws nothing), or the default mixture of rules."""
+    if init == "auto":
+        first = ["quantiles", "hierarchical", "ward"] if d == 1 else ["hierarchical", "ward"]
+        return [*first, *itertools.islice(itertools.cycle(CYCLE), max(n_init - len(first), 0))][:n_init]
+    if init not in RULES:
+        raise ValueError(f"init={init!r} is unknown; choose 'auto', one of {sorted(RULES)}, or give parameters, labels or responsibilities")
+    return [init] if init in SETTLED else [init] * n_init
+
+
+def propose(x: Array, weight: Array | None, k: int, names: Sequence[str], seed: int, noise: bool = False) -> list[Proposal]:
+    """One proposal a name, on a sample of the rows of ``x`` (n, d); with ``noise`` the last of ``k`` classes is noise."""
+    rng = np.random.default_rng([seed, 0])
+    sample = Sample.of(x, weight, rng)
+    quiet = noise_rows(sample.scaled, weight=sample.weight) if noise else None
+    return [_proposal(name, sample, quiet, k, np.random.default_rng([seed, 1 + i])) for i, name in enumerate(names)]
+
+
+def _proposal(name: str, sample: Sample, quiet: NDArray[np.bool_] | None, k: int, rng: np.random.Generator) -> Proposal:
+    if quiet is None:
+        return Proposal(name, sample.rows, RULES[name](sample, k, rng), name in STRICT)
+    kept = np.flatnonzero(~quiet)
+    part = Sample(sample.rows[kept], sample.scaled[kept], None if sample.weight is None else sample.weight[kept])
+    resp = np.zeros((len(sample.rows), k))
+    resp[kept, :-1] = RULES[name](part, k - 1, rng)
+    resp[quiet, -1] = 1.0
+    return Proposal(name, sample.rows, resp, name in STRICT)
+
+
+def respecting(proposal: Proposal, allowed: NDArray[Any] | None, k: int) -> Proposal:
+    """The proposal with classes renamed to agree most with the partial labels, and forbidden classes cleared."""
+    if allowed is None:
+        return proposal
+    from scipy.optimize import linear_sum_assignment
+
+    mask = permitted(allowed[proposal.rows], k)
+    told = ~mask.all(axis=1)
+    share = mask[told] / np.maximum(mask[told].sum(axis=1, keepdims=True), 1)
+    order = linear_sum_assignment(-(share.T @ proposal.resp[told]))[1]
+    resp = proposal.resp[:, order] * mask
+    lost = resp.sum(axis=1) <= 0
+    resp[lost] = mask[lost]
+    return dataclasses.replace(proposal, resp=resp / np.maximum(resp.sum(axis=1, keepdims=True), 1e-300))
+
+
+def permitted(allowed: NDArray[Any], k: int) -> NDArray[np.bool_]:
+    """Partial labels, codes (n,) or booleans (n, k), as booleans (n, k)."""
+    if allowed.ndim == 2:
+        return allowed.astype(bool)
+    return np.asarray((allowed[:, None] == np.arange(k)) | (allowed[:, None] < 0))
+
+
+def begin(model: Any, data: Any, proposal: Proposal) -> Any:
+    """Parameters from a proposal: an M-step; ``data`` holds the proposal's rows. Raises Collapsed."""
+    neutral = model.start()
+    stats = data.sum(lambda chunk: model.tally(neutral, chunk, proposal.resp[chunk.rows]))
+    if proposal.strict:
+        try:
+            params = model.mstep(stats, neutral)
+            if model.dying(params, stats) is None:
+                return params
+        except Collapsed:
+            pass
+    return gently(model).mstep(stats, neutral)
+
+
+def gently(model: Any) -> Any:
+    """The model with its weak conjugate prior, where it has one, so that a first M-step does not collapse."""
+    if model.prior is not None or not hasattr(model.family, "prior"):
+        return model
+    return model.with_prior({})

@@ -1,0 +1,452 @@
+"""The laws of a family: how a row looks once its component is known.
+
+    rows add                  stats(rows a and b) = stats(a) + stats(b)
+    weight 2 is seen twice    stats(rows, 2 resp) = stats(rows twice, resp)
+    statistics scale          stats(rows, c resp) = c stats(rows, resp),  q(., c stats) = c q(., stats)
+    q                         q(theta, stats) = sum_ik resp_ik log p(x_i | k, theta)         complete data
+    Fisher's identity         d/dtheta q(theta, stats made at theta) = d/dtheta sum_ik resp_ik log p(x_i | k, theta)   any data
+    fit                       q(fit(stats), stats) >= q(theta, stats) for every theta
+    score                     score(theta, stats) = d/dtheta q(theta, stats)
+
+Each law is a function of a ``FamilyCase`` that raises AssertionError; ``FAMILY_LAWS`` lists them, ``check_family`` runs them.
+A law about something optional that the family lacks (score, sample, missing values ...) holds for it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estep.core.record import Array, leaves
+from estep.core.rows import take
+from estep.core.support import Constraints
+from estep.testing.agreement import agree, agree_records, at_least, broken, weighted_sum
+from estep.testing.coordinates import (
+    gain_left,
+    goes_there_and_back,
+    in_coordinates,
+    is_highest,
+    mean_is_zero,
+    moves_only_the_free,
+    slope_agrees,
+    slopes,
+)
+
+CONVERGED = 1e-6
+"""Nats left to gain, relative to 1 + |loglik|, at the end of the EM passes of ``one_component_is_maximum_likelihood``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FamilyCase:
+    """A bound family with rows, responsibilities (n, k) and parameters at which its laws are checked.
+
+    ``hidden``: part of a row is unobserved (missing values, latent scales), so that q is not the log density itself;
+    ``local``: statistics are value, slope and curvature of q at the current parameters.
+    """
+
+    family: Any
+    x: Any
+    k: int
+    params: Any
+    resp: Array
+    support: Any
+    hidden: bool
+    local: bool
+    seed: int
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return len(self.resp)
+
+    def rng(self) -> np.random.Generator:
+        """A fresh generator: what a law draws does not depend on the laws before it."""
+        return np.random.default_rng(self.seed)
+
+    def rows(self, which: Any) -> Any:
+        """The rows ``which`` (a slice or indices) of ``x``."""
+        return take(self.x, which)
+
+    def encode(self, x: Any) -> Any:
+        """``x`` as the family reads it."""
+        encode = getattr(self.family, "encode", None)
+        return encode(x) if encode else x
+
+    def log_density(self, params: Any, x: Any) -> Array:
+        """Log densities (n, k)."""
+        return np.asarray(self.family.log_density(params, self.encode(x)), dtype=float)
+
+    def stats(self, params: Any, x: Any, resp: Array) -> Any:
+        """Expected statistics of the rows ``x``."""
+        return self.family.stats(params, self.encode(x), resp)
+
+    def loglik(self, params: Any) -> float:
+        """``sum_ik resp_ik log p(x_i | k, params)`` of all rows."""
+        return weighted_sum(self.resp, self.log_density(params, self.x))
+
+    def another(self) -> Any:
+        """Parameters other than ``params``: those of other responsibilities."""
+        resp = self.rng().dirichlet(np.full(self.k, 0.7), size=self.n)
+        return self.family.fit(self.stats(self.params, self.x, resp), self.params, self.support)
+
+
+Law = Callable[[FamilyCase], None]
+
+
+def family_case(
+    family: Any,
+    x: Any,
+    *,
+    k: int = 3,
+    rng: np.random.Generator | None = None,
+    params: Any = None,
+    labels: NDArray[np.intp] | None = None,
+    constraints: Constraints | None = None,
+    has_hidden_part: bool = False,
+    local: bool = False,
+) -> FamilyCase:
+    """The case that ``check_family`` runs its laws on; arguments as there."""
+    from estep.data.memory import Memory
+
+    rng = rng or np.random.default_rng(0)
+    bind = getattr(family, "bind", None)
+    family = bind(Memory(x)) if bind else family
+    n = len(x[0] if isinstance(x, tuple) else x)
+    resp = rng.dirichlet(np.full(k, 0.5), size=n)
+    if labels is not None:
+        resp = 0.1 * resp + 0.9 * np.eye(k)[labels]
+    if params is None:
+        params = family.start(k)
+    support = family.support(params, constraints or Constraints())
+    hidden = has_hidden_part or _has_missing(x)
+    case = FamilyCase(family, x, k, params, resp, support, hidden, local, int(rng.integers(2**31)))
+    fitted = family.fit(case.stats(params, x, resp), params, support)
+    return dataclasses.replace(case, params=fitted)
+
+
+def _has_missing(x: Any) -> bool:
+    parts = x if isinstance(x, tuple) else (x,)
+    return any(np.isnan(p).any() for p in map(np.asarray, parts) if p.dtype.kind == "f")
+
+
+def the_start_is_legal(case: FamilyCase) -> None:
+    """``start(k)`` is within the support, and has the parameters that the family names."""
+    start = case.family.start(case.k)
+    missing = [name for name in case.family.names if not hasattr(start, name)]
+    if missing:
+        broken("the_start_is_legal", f"start({case.k}) has no field {missing[0]!r}, which the family names")
+    case.family.support(start, Constraints()).check(start)
+
+
+def slices_encode(case: FamilyCase) -> None:
+    """A slice of rows encodes on its own, into the log densities (rows, k) of just those rows."""
+    whole = case.log_density(case.params, case.x)
+    if whole.shape != (case.n, case.k):
+        broken("slices_encode", f"log_density has shape {whole.shape}, expected ({case.n}, {case.k})")
+    if np.isnan(whole).any():
+        broken("slices_encode", f"log_density of row {int(np.argwhere(np.isnan(whole))[0, 0])} is NaN")
+    for rows in (slice(0, case.n), slice(0, 1), slice(case.n // 3, case.n // 2 + 1), slice(case.n - 1, case.n)):
+        part = case.log_density(case.params, case.rows(rows))
+        agree("slices_encode", f"the log density of rows {rows.start} to {rows.stop}", part, whole[rows])
+
+
+def rows_stand_alone(case: FamilyCase) -> None:
+    """The log density of a row does not depend on its neighbours."""
+    whole, order = case.log_density(case.params, case.x), case.rng().permutation(case.n)
+    agree("rows_stand_alone", "the log density of shuffled rows", case.log_density(case.params, case.rows(order)), whole[order])
+    for i in order[:4]:
+        odd = np.concatenate([[i, i], order[::3], [i]])
+        agree("rows_stand_alone", f"the log density of row {i} among others", case.log_density(case.params, case.rows(odd)), whole[odd])
+
+
+def rows_add(case: FamilyCase) -> None:
+    """Statistics of two halves add up to those of the whole."""
+    whole = case.stats(case.params, case.x, case.resp)
+    for cut in (1, case.n // 2, case.n - 2):
+        first, second = slice(0, cut), slice(cut, case.n)
+        parts = [case.stats(case.params, case.rows(r), case.resp[r]) for r in (first, second)]
+        agree_records("rows_add", f"stats of rows before {cut} plus the rest", parts[0] + parts[1], whole)
+
+
+def weight_two_is_seen_twice(case: FamilyCase) -> None:
+    """Doubled responsibilities are duplicated rows, and zero responsibilities are absent rows."""
+    law, twice = "weight_two_is_seen_twice", np.tile(np.arange(case.n), 2)
+    seen = case.stats(case.params, case.rows(twice), case.resp[twice])
+    agree_records(law, "stats of doubled weights", case.stats(case.params, case.x, 2.0 * case.resp), seen)
+    kept = case.rng().random(case.n) < 0.6
+    kept[0] = True
+    there = np.flatnonzero(kept)
+    absent = case.stats(case.params, case.rows(there), case.resp[there])
+    agree_records(law, "stats of zero weights", case.stats(case.params, case.x, case.resp * kept[:, None]), absent)
+
+
+def statistics_scale(case: FamilyCase) -> None:
+    """Statistics are linear in the responsibilities, and q is linear in the statistics."""
+    law, stats = "statistics_scale", case.stats(case.params, case.x, case.resp)
+    value = float(case.family.q(case.params, stats))
+    for c in (0.37, 3.0):
+        agree_records(law, f"stats of {c} resp", case.stats(case.params, case.x, c * case.resp), stats * c)
+        agree(law, f"q of {c} stats", case.family.q(case.params, stats * c), c * value)
+
+
+def q_is_weighted_log_density(case: FamilyCase) -> None:
+    """For complete data ``q = sum resp * log_density``, at the parameters that made the statistics and at others."""
+    if case.hidden or case.local:
+        return
+    stats = case.stats(case.params, case.x, case.resp)
+    for words, params in (("params", case.params), ("other params", case.another())):
+        agree("q_is_weighted_log_density", f"q({words}, stats)", case.family.q(params, stats), case.loglik(params))
+
+
+def q_has_the_slope_of_the_likelihood(case: FamilyCase) -> None:
+    """Fisher's identity: at the parameters that made the statistics, q and the log-likelihood have the same gradient."""
+    for params in (case.params, case.another()):
+        stats = case.stats(params, case.x, case.resp)
+        slope, _ = slopes(*in_coordinates(lambda p, s=stats: float(case.family.q(p, s)), case.support, params))  # type: ignore[misc]
+        law = "q_has_the_slope_of_the_likelihood"
+        slope_agrees(law, "the gradient of q", case.loglik, slope, case.support, params)
+
+
+def fit_maximises_q(case: FamilyCase) -> None:
+    """``fit`` maximises q over the free parameters, and never ends below where it began."""
+    law, family = "fit_maximises_q", case.family
+    for start in (case.params, family.start(case.k) if not case.support.count == 0 else case.params):
+        resp = case.rng().dirichlet(np.full(case.k, 0.8), size=case.n)
+        made_at = start if case.local else case.params
+        stats = case.stats(made_at, case.x, resp)
+        fitted = family.fit(stats, case.params, case.support)
+        case.support.check(fitted)
+        if case.local:
+            _climbs(law, case, made_at, family.fit(stats, made_at, case.support), resp)
+            continue
+        at_least(law, "q at the fit, against the start,", float(family.q(fitted, stats)), float(family.q(case.params, stats)))
+        score = family.score(fitted, stats, case.support) if hasattr(family, "score") else None
+        is_highest(law, lambda p, s=stats: float(family.q(p, s)), case.support, fitted, case.rng(), score)  # type: ignore[misc]
+
+
+def _climbs(law: str, case: FamilyCase, start: Any, fitted: Any, resp: Array) -> None:
+    before, after = (weighted_sum(resp, case.log_density(p, case.x)) for p in (start, fitted))
+    at_least(law, "the weighted log density after a step of fit", after, before)
+
+
+def fit_moves_only_what_is_free(case: FamilyCase) -> None:
+    """What is fixed stays, what is tied stays equal, and the fit keeps the structure of its support."""
+    resp = case.rng().dirichlet(np.full(case.k, 0.8), size=case.n)
+    fitted = case.family.fit(case.stats(case.params, case.x, resp), case.params, case.support)
+    moves_only_the_free("fit_moves_only_what_is_free", case.support, case.params, fitted)
+
+
+def score_is_the_gradient_of_q(case: FamilyCase) -> None:
+    """``score`` is the gradient of q in free coordinates, wherever it is taken."""
+    if not hasattr(case.family, "score"):
+        return
+    stats = case.stats(case.params, case.x, case.resp)
+    for params in (case.params,) if case.local else (case.params, case.another()):
+        score = case.family.score(params, stats, case.support)
+        q: Callable[[Any], float] = lambda p: float(case.family.q(p, stats))  # noqa: E731
+        slope_agrees("score_is_the_gradient_of_q", "score", q, score, case.support, params)
+
+
+def support_goes_there_and_back(case: FamilyCase) -> None:
+    """Fitted parameters are legal; free coordinates number ``count`` and lead back to them."""
+    for params in (case.params, case.another()):
+        goes_there_and_back("support_goes_there_and_back", case.support, params, case.rng())
+
+
+def unit_scores_add_up(case: FamilyCase) -> None:
+    """The scores of single rows, (n, p), are those of the rows taken alone, and sum to the score."""
+    if not hasattr(case.family, "unit_scores") or not hasattr(case.family, "score"):
+        return
+    law, score = "unit_scores_add_up", lambda x, r: case.family.score(case.params, case.stats(case.params, x, r), case.support)
+    each = np.asarray(case.family.unit_scores(case.params, case.encode(case.x), case.resp, case.support))
+    if each.shape != (case.n, case.support.count):
+        broken(law, f"unit_scores has shape {each.shape}, expected ({case.n}, {case.support.count})")
+    size = 1e-9 * np.abs(each).sum(axis=0).max(initial=0.0)
+    agree(law, "the sum of unit_scores", each.sum(axis=0), score(case.x, case.resp), atol=size)
+    for i in range(0, case.n, max(1, case.n // 5)):
+        rows = slice(i, i + 1)
+        agree(law, f"the unit score of row {i}", each[i], score(case.rows(rows), case.resp[rows]), atol=size, rtol=1e-7)
+
+
+def components_permute(case: FamilyCase) -> None:
+    """Components in another order have their densities in that order, and are fitted as well."""
+    if not hasattr(case.family, "permute") or case.k == 1:
+        return
+    order, law = np.roll(np.arange(case.k), 1), "components_permute"
+    moved = case.family.permute(case.params, order)
+    found, expected = case.log_density(moved, case.x), case.log_density(case.params, case.x)[:, order]
+    agree(law, "the log density of permuted components", found, expected)
+    q = case.family.q(case.params, case.stats(case.params, case.x, case.resp))
+    agree(law, "q of permuted components", case.family.q(moved, case.stats(moved, case.x, case.resp[:, order])), q)
+
+
+def samples_follow_the_density(case: FamilyCase) -> None:
+    """``sample`` gives a row for each label, and at the true parameters the score of samples has mean zero."""
+    if not hasattr(case.family, "sample"):
+        return
+    law, rng, batches, m = "samples_follow_the_density", case.rng(), 40, 50
+    labels = rng.integers(case.k, size=batches * m)
+    x = case.family.sample(case.params, labels, rng)
+    found = len(x[0] if isinstance(x, tuple) else x)
+    if found != labels.size:
+        broken(law, f"sample gives {found} rows for {labels.size} labels")
+    resp, scores = np.eye(case.k)[labels], []
+    for i in range(0, labels.size, m):
+        rows = slice(i, i + m)
+        stats = case.stats(case.params, take(x, rows), resp[rows])
+        scores.append(_score(case, stats))
+    mean_is_zero(law, np.array(scores), "samples")
+
+
+def _score(case: FamilyCase, stats: Any) -> Array:
+    if hasattr(case.family, "score"):
+        return np.asarray(case.family.score(case.params, stats, case.support))
+    return slopes(*in_coordinates(lambda p: float(case.family.q(p, stats)), case.support, case.params))[0]
+
+
+def missing_rows_say_nothing(case: FamilyCase) -> None:
+    """Where NaN is accepted: an all-missing row has log density 0 under every component, and pulls at no parameter."""
+    blank = _blank_row(case)
+    if blank is None:
+        return
+    law = "missing_rows_say_nothing"
+    agree(law, "the log density of an all-missing row", case.log_density(case.params, blank), np.zeros((1, case.k)))
+    more = np.concatenate([case.rows(slice(0, case.n)), blank])
+    resp = np.vstack([case.resp, case.rng().dirichlet(np.ones(case.k), size=1)])
+    agree(law, "the likelihood with an all-missing row", weighted_sum(resp, case.log_density(case.params, more)), case.loglik(case.params))
+    with_row, without = (_score(case, case.stats(case.params, x, r)) for x, r in ((more, resp), (case.x, case.resp)))
+    size = np.abs(_score(case, case.stats(case.params, case.x, 1.0 * (case.resp > 0.5)))).max(initial=1.0)
+    agree(law, "the score with an all-missing row", with_row, without, atol=1e-7 * size)
+
+
+def _blank_row(case: FamilyCase) -> Any:
+    """A row (1, ...) of NaN that the family accepts, or None."""
+    if not isinstance(case.x, np.ndarray) or case.x.dtype.kind not in "fiu":
+        return None
+    blank = np.full((1, *case.x.shape[1:]), np.nan)
+    try:
+        case.log_density(case.params, blank)
+    except (ValueError, TypeError):
+        return None
+    return blank
+
+
+def one_component_is_maximum_likelihood(case: FamilyCase) -> None:
+    """With one component, repeated fits never lower the weighted log-likelihood and end at its maximum."""
+    law, family = "one_component_is_maximum_likelihood", case.family
+    resp = case.rng().uniform(0.2, 2.0, size=(case.n, 1))
+    params = family.start(1)
+    support = family.support(params, Constraints())
+    loglik = lambda p: weighted_sum(resp, case.log_density(p, case.x))  # noqa: E731
+    value = loglik(params)
+    for _ in range(500 if case.hidden or case.local else 2):
+        params = family.fit(case.stats(params, case.x, resp), params, support)
+        before, value = value, loglik(params)
+        at_least(law, "the log-likelihood after a fit", value, before, rtol=1e-10)
+        if value - before <= 1e-12 * (1.0 + abs(value)):
+            break
+    slope, curvature = slopes(*in_coordinates(loglik, support, params))
+    left = gain_left(slope, curvature)
+    if not left <= CONVERGED * (1.0 + abs(value)):
+        worst = int(np.argmax(np.abs(slope) / np.sqrt(np.maximum(np.abs(curvature), 1e-6))))
+        broken(law, f"the slope of the log-likelihood in coordinate {worst} is {slope[worst]:.4g}: {left:.3g} nats are left")
+
+
+def parameters_are_not_changed(case: FamilyCase) -> None:
+    """No method changes the parameters or the rows it is given."""
+    before = [np.array(leaf) for _, leaf in leaves(case.params)]
+    rows = [np.array(part) for part in (case.x if isinstance(case.x, tuple) else (case.x,))]
+    stats = case.stats(case.params, case.x, case.resp)
+    case.family.fit(stats, case.params, case.support)
+    case.log_density(case.params, case.x)
+    for (name, leaf), old in zip(leaves(case.params), before, strict=True):
+        agree("parameters_are_not_changed", f"params.{name} after fit", leaf, old, rtol=0.0)
+    for part, old in zip(case.x if isinstance(case.x, tuple) else (case.x,), rows, strict=True):
+        if np.asarray(part).dtype.kind == "f":
+            agree("parameters_are_not_changed", "x after stats", np.nan_to_num(part), np.nan_to_num(old), rtol=0.0)
+
+
+FAMILY_LAWS: tuple[Law, ...] = (
+    the_start_is_legal,
+    slices_encode,
+    rows_stand_alone,
+    rows_add,
+    weight_two_is_seen_twice,
+    statistics_scale,
+    q_is_weighted_log_density,
+    q_has_the_slope_of_the_likelihood,
+    fit_maximises_q,
+    fit_moves_only_what_is_free,
+    score_is_the_gradient_of_q,
+    support_goes_there_and_back,
+    unit_scores_add_up,
+    components_permute,
+    samples_follow_the_density,
+    missing_rows_say_nothing,
+    one_component_is_maximum_likelihood,
+    parameters_are_not_changed,
+)
+
+
+def check_family(
+    family: Any,
+    x: Any,
+    *,
+    k: int = 3,
+    rng: np.random.Generator | None = None,
+    params: Any = None,
+    labels: NDArray[np.intp] | None = None,
+    constraints: Constraints | None = None,
+    has_hidden_part: bool = False,
+    local: bool = False,
+) -> None:
+    """Check every law of ``FAMILY_LAWS`` on ``family`` with the sample rows ``x``.
+
+    Parameters
+    ----------
+    family : Family
+        Bound or not; it is bound to ``x`` where it can be.
+    x : array (n, ...) or tuple of arrays
+        Some 30 to 100 rows that the family could have produced; NaN where it takes missing values.
+    k : int
+        Number of components.
+    rng : Generator or None
+        Draws responsibilities and other parameters; None is a fixed seed.
+    params : record or None
+        Where the first fit begins; None is ``family.start(k)``. With ``constraints`` they must obey them.
+    labels : int array (n,) or None
+        Components the rows come from, where random responsibilities would fit badly.
+    constraints : Constraints or None
+        Fixed and tied entries.
+    has_hidden_part : bool
+        Part of a row is unobserved although ``x`` shows no NaN (latent scales, censoring, factors).
+    local : bool
+        Statistics are value, slope and curvature at the current parameters, and ``fit`` is one guarded step.
+
+    Raises
+    ------
+    AssertionError
+        Naming the law that does not hold, what was found and expected, and the worst place.
+
+    Examples
+    --------
+    >>> from estep.families.normal import Normal
+    >>> check_family(Normal("VVI"), np.random.default_rng(0).normal(size=(40, 2)), k=2)
+    """
+    case = family_case(
+        family,
+        x,
+        k=k,
+        rng=rng,
+        params=params,
+        labels=labels,
+        constraints=constraints,
+        has_hidden_part=has_hidden_part,
+        local=local,
+    )
+    for law in FAMILY_LAWS:
+        law(case)
