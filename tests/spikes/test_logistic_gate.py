@@ -84,7 +84,7 @@ def log_probs(params: GateParams, given: Array) -> Array:
 
 @dataclasses.dataclass(frozen=True)
 class Gated:
-    """Class probabilities by multinomial logistic regression on ``chunk.given`` (n, p); the last class is the reference."""
+    """Class probabilities by logistic regression on ``chunk.given`` (n, p); the last class is the reference."""
 
     p: int
     names: ClassVar[tuple[str, ...]] = ("gate_coefs",)

@@ -9,7 +9,7 @@ from estep.core.assign import HARD, SOFT
 from estep.engine.blend import Replace
 from estep.engine.leap import Leap, leap_named
 from estep.engine.stop import Aitken, Settled
-from estep.engine.update import Maximise, Only
+from estep.engine.update import Maximise, Only, Reseat
 from estep.engine.visit import Whole
 
 
@@ -46,6 +46,7 @@ class Variant:
 PRESETS: dict[str, Variant] = {
     "em": Variant(),
     "cem": Variant("cem", assign=HARD, stop=Settled()),
+    "kmeans": Variant("kmeans", assign=HARD, update=Reseat(), stop=Settled()),
 }
 
 
@@ -65,4 +66,4 @@ def variant_of(algorithm: Any = "em", accelerate: Any = "auto") -> Variant:
     return dataclasses.replace(variant, leap=leap)
 
 
-__all__ = ["PRESETS", "Maximise", "Only", "Variant", "variant_of"]
+__all__ = ["PRESETS", "Maximise", "Only", "Reseat", "Variant", "variant_of"]

@@ -17,7 +17,7 @@ from estep.core.collapse import Collapsed
 from estep.core.result import Result, StartRow, StartTable, Status
 from estep.engine.presets import Variant
 from estep.engine.run import Control, Step, advance, close, start
-from estep.engine.words import sentence
+from estep.engine.words import collapse_words
 
 SHORT = 8
 SAME = 1e-6
@@ -63,13 +63,13 @@ class _Trial:
 
     def row(self) -> StartRow:
         if self.last is None:
-            words = sentence(Status.DEGENERATE, self.gone, np.nan, np.nan, 0)
-            return StartRow(self.name, np.nan, 0, Status.DEGENERATE, words, True)
+            return StartRow(self.name, np.nan, 0, Status.DEGENERATE, collapse_words(self.gone), True)
         if self.result is None:
             state = self.last.state
             return StartRow(self.name, float(state.value), len(state.trace), Status.HIT_CAP, "left after a short run", False)
         r = self.result
-        return StartRow(self.name, r.objective, r.passes, r.status, r.message, True)
+        words = collapse_words(self.last.gone) if r.status is Status.DEGENERATE else r.message
+        return StartRow(self.name, r.objective, r.passes, r.status, words, True)
 
 
 def _begin(model: Any, data: Any, begin: Start, variant: Variant, control: Control) -> _Trial:

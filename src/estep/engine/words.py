@@ -14,14 +14,19 @@ REMEDIES = (
 
 
 def sentence(status: Status, gone: Collapsed | None, left: float, target: float, max_iter: int) -> str:
-    """The status as a full sentence with its numbers."""
+    """The status as a full sentence with its numbers and, where something went wrong, what to do."""
     if status is Status.DEGENERATE and gone is not None:
-        return f"component {gone.component} collapsed: {gone.reason}; the likelihood has no maximum there ({REMEDIES})"
+        return f"{collapse_words(gone)}, and the likelihood has no maximum there ({REMEDIES})"
     if status is Status.FRAIL and gone is not None:
         return f"converged, but component {gone.component} has nearly collapsed: {gone.reason} ({REMEDIES})"
     if status is Status.HIT_CAP:
         return f"stopped at max_iter={max_iter} before convergence; {_left_words(left, target)}"
     return status.value
+
+
+def collapse_words(gone: Collapsed | None) -> str:
+    """What collapsed, in one clause."""
+    return "a component collapsed" if gone is None else f"component {gone.component} collapsed: {gone.reason}"
 
 
 def _left_words(left: float, target: float) -> str:

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
+from estep.core.collapse import Collapsed
 from estep.core.record import Array
-from estep.core.result import Result, StartTable, Status
+from estep.core.result import Result, StartRow, StartTable, Status
 from estep.core.support import Constraints
 from estep.engine.presets import Variant
 from estep.engine.restart import Start, fit_starts
 from estep.engine.run import Control
+from estep.engine.words import REMEDIES, collapse_words
 from estep.estimators.rows import Rows
 from estep.families.normal_shapes import numbers
 from estep.models.latent import Latent, LatentParams
@@ -78,14 +80,20 @@ def solve(task: Task) -> Result:
     """Fit: bind, set the prior, run the starts; under prior="auto" fall back to the default prior where every start collapses."""
     data = task.rows.data(task.n_jobs)
     model = task.model.bind(data)
-    if task.prior not in (None, "auto") if not isinstance(task.prior, Mapping) else True:
+    if task.prior is not None and not (isinstance(task.prior, str) and task.prior == "auto"):
         model = model.with_prior(_settings(task.prior))
-    result = _run(model, data, task)
-    if task.prior != "auto" or result.starts is None or any(row.usable for row in result.starts.rows):
+    rescuable = isinstance(task.prior, str) and task.prior == "auto" and hasattr(task.model.family, "prior")
+    try:
+        result = _run(model, data, task)
+        rows, why = result.starts.rows if result.starts else (), None
+    except Collapsed as gone:
+        if not rescuable:
+            words = f"{collapse_words(gone)} at the start, so there is nothing to continue from ({REMEDIES})"
+            raise ValueError(words) from None
+        result, rows, why = None, (), collapse_words(gone)
+    if result is not None and (not rescuable or any(row.usable for row in rows)):
         return result
-    if not hasattr(task.model.family, "prior"):
-        return result
-    return _rescued(result, _run(model.with_prior({}), data, task))
+    return _rescued(rows, why or rows[0].message, _run(model.with_prior({}), data, task))
 
 
 def _settings(prior: Any) -> dict[str, Any]:
@@ -96,14 +104,13 @@ def _settings(prior: Any) -> dict[str, Any]:
     raise ValueError(f"prior={prior!r} is unknown; choose 'auto', 'default', None or a dict of settings")
 
 
-def _rescued(collapsed: Result, rescued: Result) -> Result:
-    assert collapsed.starts is not None
+def _rescued(collapsed: tuple[StartRow, ...], why: str, rescued: Result) -> Result:
+    """The fit with the default prior, with the collapsed starts before it in its table and a status that says so."""
     assert rescued.starts is not None
     renamed = tuple(dataclasses.replace(row, start=f"{row.start}, default prior") for row in rescued.starts.rows)
-    table = StartTable(collapsed.starts.rows + renamed, len(collapsed.starts) + rescued.starts.best, rescued.starts.width)
+    table = StartTable(collapsed + renamed, len(collapsed) + rescued.starts.best, rescued.starts.width)
     if not rescued.converged:
         return dataclasses.replace(rescued, starts=table)
-    why = collapsed.starts.rows[0].message
     message = (
         f"every start collapsed under maximum likelihood ({why}); these are the estimates with the default prior "
         "(prior='default' asks for them and silences this warning; prior=None insists on maximum likelihood)"

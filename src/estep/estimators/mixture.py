@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClusterMixin, DensityMixin
+from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 
 from estep.core.record import Array
@@ -104,11 +104,11 @@ def _note_supervised(self: Any, rows: Rows, named: int) -> None:
             f"{type(self).__name__}: every row has a label, so the fit is supervised and no class is inferred; "
             "for a clustering pass y=None",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
-class Mixture(CallbackSupportMixin, DensityMixin, ClusterMixin, BaseEstimator):
+class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     """Mixture of ``n_components`` components of any family.
 
     ``p(x) = sum_k w_k p(x | theta_k)``
@@ -222,7 +222,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, ClusterMixin, BaseEstimator):
         return methods.tags(super().__sklearn_tags__())
 
 
-class GaussianMixture(CallbackSupportMixin, DensityMixin, ClusterMixin, BaseEstimator):
+class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     """Gaussian mixture with mclust's fourteen covariance structures.
 
     ``p(x) = sum_k w_k N(x; mu_k, Sigma_k) [+ w_0 / V]``

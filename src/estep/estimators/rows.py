@@ -161,7 +161,9 @@ def _whole(value: Any) -> bool:
 
 
 def require_enough(x: Array, k: int, argument: str) -> None:
-    """Raise ValueError when there are fewer rows, or fewer distinct rows, than components."""
+    """Raise ValueError when there are fewer rows, or fewer distinct rows, than components, or only one row."""
+    if len(x) < 2:
+        raise ValueError(f"X has {len(x)} sample (n_samples = {len(x)}), from which no spread can be learned; bring at least 2 rows")
     if len(x) < k:
         raise ValueError(f"{argument}={k} but X has only {len(x)} rows (n_samples = {len(x)}); lower {argument} to at most {len(x)} or bring more rows")
     for look in (min(DISTINCT_LOOK, len(x)), len(x)):

@@ -19,4 +19,4 @@ class ConvergenceWarning(CoreConvergenceWarning, SklearnConvergenceWarning):
 def warn_of(result: Result, who: str) -> None:
     """Warn where the fit ended elsewhere than at a plain maximum."""
     if result.status not in QUIET:
-        warnings.warn(f"{who}: {result.message}", ConvergenceWarning, stacklevel=4)
+        warnings.warn(f"{who}: {result.message}", ConvergenceWarning, stacklevel=5)

@@ -25,6 +25,7 @@ class WholeCovariances:
     code: str
     pattern: Pattern
     d: int
+    held: Array | None = None
 
     @property
     def count(self) -> int:
@@ -45,7 +46,7 @@ class WholeCovariances:
     def unpack(self, vector: Array, base: Array) -> Array:
         """The covariances at ``vector``."""
         if not self.pattern.count:
-            return base
+            return self._spread(np.empty(0), base)
         return self._spread(covariance_chart.unpack(self.code, vector, base[self.pattern.first]), base)
 
     def pull(self, value: Array, gradient: Array) -> Array:
@@ -57,7 +58,7 @@ class WholeCovariances:
     def maximise(self, scatter: Array, counts: Array, current: Array) -> Array:
         """The covariances that maximise the normal log-likelihood of scatter and counts, from ``current``."""
         if not self.pattern.count:
-            return current
+            return self._spread(np.empty(0), current)
         try:
             free = covariance_fit.fit(self.code, self._pool(scatter), self._pool(counts), current[self.pattern.first])
         except Collapsed as gone:
@@ -75,7 +76,10 @@ class WholeCovariances:
     def _spread(self, free: Array, base: Array) -> Array:
         moving = self.pattern.groups >= 0
         out = base.copy()
-        out[moving] = free[self.pattern.groups[moving]]
+        if self.held is not None:
+            out[~moving] = self.held[~moving]
+        if moving.any():
+            out[moving] = free[self.pattern.groups[moving]]
         return out
 
 
@@ -123,4 +127,23 @@ def covariance_support(code: str, constraints: Constraints, k: int, d: int) -> W
     """The support of the covariances of ``k`` components in ``d`` columns under ``constraints``."""
     if code == "VVI":
         return DiagonalCovariances(Positive(constraints.pattern("covariances", (k, d))))
-    return WholeCovariances(code, constraints.pattern("covariances", (k,)), d)
+    whole, held = _by_component(code, constraints, k)
+    pattern = whole.pattern("covariances", (k,))
+    return WholeCovariances(code, pattern, d, None if held is None else held[np.nan_to_num(pattern.values).astype(np.intp)])
+
+
+def _by_component(code: str, constraints: Constraints, k: int) -> tuple[Constraints, Array | None]:
+    """Constraints with each fixed matrix replaced by its number among the distinct ones, and the matrices by number."""
+    given = constraints.fixed.get("covariances")
+    if given is None:
+        return constraints, None
+    missing = np.isnan(given.reshape(k, -1))
+    if (missing.any(axis=1) & ~missing.all(axis=1)).any():
+        raise ValueError(
+            f"fixed['covariances']: with structure {code} a component's covariance is fixed as a whole or left free (all NaN); "
+            "single entries can be fixed with covariance_type='diag' only"
+        )
+    _, first, number = np.unique(np.nan_to_num(given.reshape(k, -1)), axis=0, return_index=True, return_inverse=True)
+    numbers = np.where(missing.all(axis=1), np.nan, number.ravel().astype(float))
+    fixed = {**constraints.fixed, "covariances": numbers}
+    return Constraints(fixed, constraints.tied), given[first]

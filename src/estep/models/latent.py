@@ -166,6 +166,14 @@ class Latent:
         find = getattr(self.family, "dying", None)
         return None if find is None else find(params.family, stats.family, self._supports(params)[1])
 
+    def empty(self, stats: LatentStats) -> list[int]:
+        """Classes to which no row belongs."""
+        return [int(j) for j in np.flatnonzero(np.asarray(self.structure.occupancy(stats.structure)) <= 0)]
+
+    def seat(self, params: LatentParams, component: int, row: Array) -> LatentParams:
+        """``params`` with ``component`` moved to ``row``."""
+        return LatentParams(params.structure, self.family.seat(params.family, component, row))
+
     def permute(self, params: LatentParams, order: NDArray[np.intp]) -> LatentParams:
         """Classes in another order."""
         own = getattr(self.family, "permute", None)

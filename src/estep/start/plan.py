@@ -24,6 +24,7 @@ from estep.start.hierarchical import hierarchical_labels, scaled_svd
 from estep.start.kmeanspp import kmeans_plusplus
 from estep.start.nearest import nearest_labels, quantile_labels
 from estep.start.noise import noise_rows
+from estep.start.present import distinct
 from estep.start.random_rows import random_responsibilities, random_rows
 
 SAMPLE = 10_000
@@ -85,8 +86,8 @@ def _ward(sample: Sample, k: int, rng: np.random.Generator) -> Array:
 
 
 def _nearest(choose: Callable[..., NDArray[Any]], x: Array, sample: Sample, k: int, rng: np.random.Generator) -> Array:
-    centres = x[choose(x, k, rng, weight=sample.weight)]
-    return one_hot(nearest_labels(x, centres), k)
+    rows, mass = distinct(x, sample.weight)
+    return one_hot(nearest_labels(x, rows[choose(rows, k, rng, weight=mass)]), k)
 
 
 RULES: dict[str, Rule] = {

@@ -127,6 +127,10 @@ class Iid:
         """Dirichlet(alpha) on the weights as imaginary counts alpha - 1; None is no prior."""
         return IidCounts(np.full(k, 0.0 if strength is None else strength - 1.0))
 
+    def occupancy(self, counts: IidCounts) -> Array:
+        """Expected rows in each class, (k,)."""
+        return counts.counts
+
     def permute(self, params: IidParams, order: NDArray[np.intp]) -> IidParams:
         """Classes in another order."""
         return IidParams(params.weights[order])

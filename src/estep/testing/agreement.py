@@ -16,7 +16,7 @@ import numpy as np
 from estep.core.record import Array, leaves
 
 ROUNDING = 1e-9
-"""Relative difference put down to rounding: sums of some thousand terms lose 1e-13, the rest is for ill-conditioned rows."""
+"""Relative difference put down to rounding: sums of a thousand terms lose 1e-13, the rest is for bad conditioning."""
 
 
 def broken(law: str, what: str) -> NoReturn:
@@ -56,9 +56,7 @@ def agree(law: str, what: str, found: Any, expected: Any, *, rtol: float = ROUND
         broken(law, f"{what}{where} is {float(a[place])!r}, expected {float(b[place])!r} ({numbers})")
 
 
-def agree_records(
-    law: str, what: str, found: Any, expected: Any, *, rtol: float = ROUNDING, atol: float = 0.0
-) -> None:
+def agree_records(law: str, what: str, found: Any, expected: Any, *, rtol: float = ROUNDING, atol: float = 0.0) -> None:
     """Break ``law`` unless two records (statistics, parameters) have the same fields and these agree."""
     left, right = dict(leaves(found)), dict(leaves(expected))
     if left.keys() != right.keys():

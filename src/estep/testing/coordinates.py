@@ -1,12 +1,14 @@
 """Laws of anything that has q, score, fit and support, stated in free coordinates.
 
-    slope       (8 (f(v+h) - f(v-h)) - (f(v+2h) - f(v-2h))) / 12 h              error O(h^4)
+    five(h)     (8 (f(v+h) - f(v-h)) - (f(v+2h) - f(v-2h))) / 12 h              error O(h^4)
+    slope       (16 five(h/2) - five(h)) / 15                                   error O(h^6)
     curvature   (f(v+h) - 2 f(v) + f(v-h)) / h^2
 
-The step h of each coordinate is the power of two at which f bends by 1e-4 to 2e-2 nats: large enough to stand above rounding,
-small enough that f is a parabola there, and exact in floating point however far the coordinate lies from zero.
+The step h of each coordinate is a power of two at which f bends (anywhere between v - 2h and v + 2h) by 1e-5 to 2e-3
+nats and rises by at most 0.3: large enough to stand above rounding, small enough that f is a parabola there, and exact
+in floating point however far the coordinate lies from zero.
 
-    gain left   sum_j score_j^2 / 2 |curvature_j|        what a Newton step along each coordinate would still gain, in nats
+    gain left   sum_j score_j^2 / 2 |curvature_j|        nats that a Newton step along each coordinate would still gain
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ from estep.testing.agreement import agree, agree_records, at_least, broken
 
 Q = Callable[[Any], float]
 
-BEND = (1e-4, 2e-2)
+BEND = (1e-5, 2e-3)
+RISE = 0.3
 SLOPE = 1e-6
-"""Relative error allowed in a slope, where one unit is |slope| + sqrt |curvature| (one nat within one standard error)."""
+"""Relative error allowed in a slope, where one unit is |slope| + sqrt |curvature| (a nat within a standard error)."""
 GAIN = 1e-8
 """Nats left to gain, relative to 1 + |q|, that still count as a maximum."""
 
@@ -43,24 +46,31 @@ def slopes(fn: Callable[[Array], float], at: Array) -> tuple[Array, Array]:
             moved[j] += t
             return fn(moved)
 
-        step = _step(along, centre, float(at[j]))
-        high, low = along(step), along(-step)
-        slope[j] = (8.0 * (high - low) - (along(2.0 * step) - along(-2.0 * step))) / (12.0 * step)
+        step, around = _step(along, centre, float(at[j]))
+        low2, low, high, high2 = around
+        near, middle, far = along(0.5 * step) - along(-0.5 * step), high - low, high2 - low2
+        five, finer = (8.0 * middle - far) / (12.0 * step), (8.0 * near - middle) / (6.0 * step)
+        slope[j] = (16.0 * finer - five) / 15.0
         curvature[j] = (high - 2.0 * centre + low) / step**2
     return slope, curvature
 
 
-def _step(along: Callable[[float], float], centre: float, at: float) -> float:
+def _step(along: Callable[[float], float], centre: float, at: float) -> tuple[float, list[float]]:
+    """The step, and the values at -2, -1, 1 and 2 steps."""
     step, longest = 2.0**-10, 2.0 ** np.floor(np.log2(0.1 * (1.0 + abs(at))))
-    for _ in range(60):
-        bend = abs(along(step) - 2.0 * centre + along(-step))
-        if not bend <= BEND[1]:
-            step /= 4.0
-        elif bend < BEND[0] and step < longest:
-            step *= 2.0
+    for _ in range(30):
+        around = [along(t * step) for t in (-2.0, -1.0, 1.0, 2.0)]
+        bend = float(np.abs(np.diff([*around[:2], centre, *around[2:]], 2)).max())
+        rise = abs(around[2] - around[1])
+        if not (bend <= BEND[1] and rise <= RISE):
+            step /= (
+                4.0 if not np.isfinite(bend) else 2.0 ** np.ceil(0.5 * np.log2(max(bend / BEND[1], rise / RISE, 4.0)))
+            )
+        elif bend < BEND[0] and rise < RISE / 8.0 and step < longest:
+            step = min(step * 4.0, longest)
         else:
             break
-    return step
+    return step, around
 
 
 def gain_left(score: Array, curvature: Array) -> float:
@@ -94,7 +104,10 @@ def is_highest(law: str, q: Q, support: Any, fitted: Any, rng: np.random.Generat
         left = gain_left(gradient, curvature)
         if not left <= GAIN * (1.0 + abs(value)):
             worst = int(np.argmax(np.abs(gradient) / np.sqrt(np.maximum(np.abs(curvature), 1e-6))))
-            broken(law, f"at the fit the {words} of q in coordinate {worst} is {gradient[worst]:.4g}: {left:.3g} nats are left")
+            broken(
+                law,
+                f"at the fit the {words} of q in coordinate {worst} is {gradient[worst]:.4g}: {left:.3g} nats are left",
+            )
     for size in (1e-3, 1e-2, 0.1, 1.0, 1.0):
         there = fn(at + size * rng.standard_normal(at.size) / np.sqrt(np.maximum(np.abs(curvature), 1e-6)))
         at_least(law, f"q at the fit, against a random point {size:g} standard errors away,", value, there, rtol=GAIN)
@@ -124,7 +137,7 @@ def moves_only_the_free(law: str, support: Any, before: Any, after: Any) -> None
 
 
 def mean_is_zero(law: str, scores: Array, what: str) -> None:
-    """Break ``law`` if a column of ``scores`` (batches, p) has a mean that is not zero by Student's t (false alarm 1e-9)."""
+    """Break ``law`` if a column of ``scores`` (batches, p) has a mean that is not 0 (Student's t, false alarm 1e-9)."""
     from scipy.stats import t
 
     batches, p = scores.shape

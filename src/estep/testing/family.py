@@ -4,17 +4,17 @@
     weight 2 is seen twice    stats(rows, 2 resp) = stats(rows twice, resp)
     statistics scale          stats(rows, c resp) = c stats(rows, resp),  q(., c stats) = c q(., stats)
     q                         q(theta, stats) = sum_ik resp_ik log p(x_i | k, theta)         complete data
-    Fisher's identity         d/dtheta q(theta, stats made at theta) = d/dtheta sum_ik resp_ik log p(x_i | k, theta)   any data
+    Fisher's identity         d/dtheta q(theta, stats made at theta) = d/dtheta sum_ik resp_ik log p(x_i | k, theta)
     fit                       q(fit(stats), stats) >= q(theta, stats) for every theta
     score                     score(theta, stats) = d/dtheta q(theta, stats)
 
-Each law is a function of a ``FamilyCase`` that raises AssertionError; ``FAMILY_LAWS`` lists them, ``check_family`` runs them.
+Each law is a function of a ``FamilyCase`` that raises AssertionError; ``FAMILY_LAWS`` lists them, ``check_family`` runs
+them.
 A law about something optional that the family lacks (score, sample, missing values ...) holds for it.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -35,102 +35,13 @@ from estep.testing.coordinates import (
     slope_agrees,
     slopes,
 )
+from estep.testing.case_of_family import FamilyCase, family_case
 
 CONVERGED = 1e-6
-"""Nats left to gain, relative to 1 + |loglik|, at the end of the EM passes of ``one_component_is_maximum_likelihood``."""
-
-
-@dataclasses.dataclass(frozen=True)
-class FamilyCase:
-    """A bound family with rows, responsibilities (n, k) and parameters at which its laws are checked.
-
-    ``hidden``: part of a row is unobserved (missing values, latent scales), so that q is not the log density itself;
-    ``local``: statistics are value, slope and curvature of q at the current parameters.
-    """
-
-    family: Any
-    x: Any
-    k: int
-    params: Any
-    resp: Array
-    support: Any
-    hidden: bool
-    local: bool
-    seed: int
-
-    @property
-    def n(self) -> int:
-        """Number of rows."""
-        return len(self.resp)
-
-    def rng(self) -> np.random.Generator:
-        """A fresh generator: what a law draws does not depend on the laws before it."""
-        return np.random.default_rng(self.seed)
-
-    def rows(self, which: Any) -> Any:
-        """The rows ``which`` (a slice or indices) of ``x``."""
-        return take(self.x, which)
-
-    def encode(self, x: Any) -> Any:
-        """``x`` as the family reads it."""
-        encode = getattr(self.family, "encode", None)
-        return encode(x) if encode else x
-
-    def log_density(self, params: Any, x: Any) -> Array:
-        """Log densities (n, k)."""
-        return np.asarray(self.family.log_density(params, self.encode(x)), dtype=float)
-
-    def stats(self, params: Any, x: Any, resp: Array) -> Any:
-        """Expected statistics of the rows ``x``."""
-        return self.family.stats(params, self.encode(x), resp)
-
-    def loglik(self, params: Any) -> float:
-        """``sum_ik resp_ik log p(x_i | k, params)`` of all rows."""
-        return weighted_sum(self.resp, self.log_density(params, self.x))
-
-    def another(self) -> Any:
-        """Parameters other than ``params``: those of other responsibilities."""
-        resp = self.rng().dirichlet(np.full(self.k, 0.7), size=self.n)
-        return self.family.fit(self.stats(self.params, self.x, resp), self.params, self.support)
+"""Nats left to gain, relative to 1 + |loglik|, after the passes of ``one_component_is_maximum_likelihood``."""
 
 
 Law = Callable[[FamilyCase], None]
-
-
-def family_case(
-    family: Any,
-    x: Any,
-    *,
-    k: int = 3,
-    rng: np.random.Generator | None = None,
-    params: Any = None,
-    labels: NDArray[np.intp] | None = None,
-    constraints: Constraints | None = None,
-    has_hidden_part: bool = False,
-    local: bool = False,
-) -> FamilyCase:
-    """The case that ``check_family`` runs its laws on; arguments as there."""
-    from estep.data.memory import Memory
-
-    rng = rng or np.random.default_rng(0)
-    bind = getattr(family, "bind", None)
-    family = bind(Memory(x)) if bind else family
-    n = len(x[0] if isinstance(x, tuple) else x)
-    resp = rng.dirichlet(np.full(k, 0.5), size=n)
-    if labels is not None:
-        resp = 0.1 * resp + 0.9 * np.eye(k)[labels]
-    if params is None:
-        params = family.start(k)
-    support = family.support(params, constraints or Constraints())
-    hidden = has_hidden_part or _has_missing(x)
-    case = FamilyCase(family, x, k, params, resp, support, hidden, local, int(rng.integers(2**31)))
-    fitted = family.fit(case.stats(params, x, resp), params, support)
-    return dataclasses.replace(case, params=fitted)
-
-
-def _has_missing(x: Any) -> bool:
-    parts = x if isinstance(x, tuple) else (x,)
-    return any(np.isnan(p).any() for p in map(np.asarray, parts) if p.dtype.kind == "f")
 
 
 def the_start_is_legal(case: FamilyCase) -> None:
@@ -157,10 +68,20 @@ def slices_encode(case: FamilyCase) -> None:
 def rows_stand_alone(case: FamilyCase) -> None:
     """The log density of a row does not depend on its neighbours."""
     whole, order = case.log_density(case.params, case.x), case.rng().permutation(case.n)
-    agree("rows_stand_alone", "the log density of shuffled rows", case.log_density(case.params, case.rows(order)), whole[order])
+    agree(
+        "rows_stand_alone",
+        "the log density of shuffled rows",
+        case.log_density(case.params, case.rows(order)),
+        whole[order],
+    )
     for i in order[:4]:
         odd = np.concatenate([[i, i], order[::3], [i]])
-        agree("rows_stand_alone", f"the log density of row {i} among others", case.log_density(case.params, case.rows(odd)), whole[odd])
+        agree(
+            "rows_stand_alone",
+            f"the log density of row {i} among others",
+            case.log_density(case.params, case.rows(odd)),
+            whole[odd],
+        )
 
 
 def rows_add(case: FamilyCase) -> None:
@@ -203,7 +124,7 @@ def q_is_weighted_log_density(case: FamilyCase) -> None:
 
 
 def q_has_the_slope_of_the_likelihood(case: FamilyCase) -> None:
-    """Fisher's identity: at the parameters that made the statistics, q and the log-likelihood have the same gradient."""
+    """Fisher's identity: at the parameters that made the statistics, q and the likelihood have the same gradient."""
     for params in (case.params, case.another()):
         stats = case.stats(params, case.x, case.resp)
         slope, _ = slopes(*in_coordinates(lambda p, s=stats: float(case.family.q(p, s)), case.support, params))  # type: ignore[misc]
@@ -214,16 +135,15 @@ def q_has_the_slope_of_the_likelihood(case: FamilyCase) -> None:
 def fit_maximises_q(case: FamilyCase) -> None:
     """``fit`` maximises q over the free parameters, and never ends below where it began."""
     law, family = "fit_maximises_q", case.family
-    for start in (case.params, family.start(case.k) if not case.support.count == 0 else case.params):
-        resp = case.rng().dirichlet(np.full(case.k, 0.8), size=case.n)
-        made_at = start if case.local else case.params
-        stats = case.stats(made_at, case.x, resp)
-        fitted = family.fit(stats, case.params, case.support)
+    resp = case.rng().dirichlet(np.full(case.k, 0.8), size=case.n)
+    for start in (case.params, case.another()):
+        stats = case.stats(start, case.x, resp)
+        fitted = family.fit(stats, start, case.support)
         case.support.check(fitted)
         if case.local:
-            _climbs(law, case, made_at, family.fit(stats, made_at, case.support), resp)
+            _climbs(law, case, start, fitted, resp)
             continue
-        at_least(law, "q at the fit, against the start,", float(family.q(fitted, stats)), float(family.q(case.params, stats)))
+        at_least(law, "q at the fit, against the start,", float(family.q(fitted, stats)), float(family.q(start, stats)))
         score = family.score(fitted, stats, case.support) if hasattr(family, "score") else None
         is_highest(law, lambda p, s=stats: float(family.q(p, s)), case.support, fitted, case.rng(), score)  # type: ignore[misc]
 
@@ -261,7 +181,10 @@ def unit_scores_add_up(case: FamilyCase) -> None:
     """The scores of single rows, (n, p), are those of the rows taken alone, and sum to the score."""
     if not hasattr(case.family, "unit_scores") or not hasattr(case.family, "score"):
         return
-    law, score = "unit_scores_add_up", lambda x, r: case.family.score(case.params, case.stats(case.params, x, r), case.support)
+    law, score = (
+        "unit_scores_add_up",
+        lambda x, r: case.family.score(case.params, case.stats(case.params, x, r), case.support),
+    )
     each = np.asarray(case.family.unit_scores(case.params, case.encode(case.x), case.resp, case.support))
     if each.shape != (case.n, case.support.count):
         broken(law, f"unit_scores has shape {each.shape}, expected ({case.n}, {case.support.count})")
@@ -317,7 +240,12 @@ def missing_rows_say_nothing(case: FamilyCase) -> None:
     agree(law, "the log density of an all-missing row", case.log_density(case.params, blank), np.zeros((1, case.k)))
     more = np.concatenate([case.rows(slice(0, case.n)), blank])
     resp = np.vstack([case.resp, case.rng().dirichlet(np.ones(case.k), size=1)])
-    agree(law, "the likelihood with an all-missing row", weighted_sum(resp, case.log_density(case.params, more)), case.loglik(case.params))
+    agree(
+        law,
+        "the likelihood with an all-missing row",
+        weighted_sum(resp, case.log_density(case.params, more)),
+        case.loglik(case.params),
+    )
     with_row, without = (_score(case, case.stats(case.params, x, r)) for x, r in ((more, resp), (case.x, case.resp)))
     size = np.abs(_score(case, case.stats(case.params, case.x, 1.0 * (case.resp > 0.5)))).max(initial=1.0)
     agree(law, "the score with an all-missing row", with_row, without, atol=1e-7 * size)
@@ -353,7 +281,10 @@ def one_component_is_maximum_likelihood(case: FamilyCase) -> None:
     left = gain_left(slope, curvature)
     if not left <= CONVERGED * (1.0 + abs(value)):
         worst = int(np.argmax(np.abs(slope) / np.sqrt(np.maximum(np.abs(curvature), 1e-6))))
-        broken(law, f"the slope of the log-likelihood in coordinate {worst} is {slope[worst]:.4g}: {left:.3g} nats are left")
+        broken(
+            law,
+            f"the slope of the log-likelihood in coordinate {worst} is {slope[worst]:.4g}: {left:.3g} nats are left",
+        )
 
 
 def parameters_are_not_changed(case: FamilyCase) -> None:

@@ -1,0 +1,165 @@
+"""Values as JSON and arrays, and back: plain data and dataclasses of a given list, never code.
+
+    number, string, bool, None      itself ({"float": "nan"} for what JSON lacks)
+    list, tuple, dict               {"list"|"tuple"|"dict": [...]}
+    array, numpy number             {"array": name} with the array beside
+    enum                            {"enum": class, "name": member}
+    dataclass                       {"is": class, "fields": {...}}
+
+Decoding builds only the classes it is given, by name, from exactly their fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+Arrays = dict[str, Any]
+Classes = Mapping[str, type]
+
+
+def encode(value: Any, arrays: Arrays, classes: Classes, where: str = "") -> Any:
+    """``value`` as JSON, its arrays added to ``arrays`` under dotted names; raises TypeError on what cannot be saved."""
+    for holds, write in _WRITERS:
+        if holds(value):
+            return write(value, arrays, classes, where)
+    raise TypeError(f"cannot save {where or 'the value'}: {type(value).__name__} is not data that a model file may hold")
+
+
+def _plain(value: Any, arrays: Arrays, classes: Classes, where: str) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    return value
+
+
+def _array(value: Any, arrays: Arrays, classes: Classes, where: str) -> Any:
+    array = np.asarray(value)
+    if array.dtype.kind in "US":
+        return {"strings": array.tolist()}
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"cannot save {where}: an array of {array.dtype} is not numbers")
+    name = where or "value"
+    arrays[name] = array
+    return {"array": name}
+
+
+def _sequence(value: Any, arrays: Arrays, classes: Classes, where: str) -> Any:
+    kind = "tuple" if isinstance(value, tuple) else "list"
+    return {kind: [encode(v, arrays, classes, f"{where}.{i}") for i, v in enumerate(value)]}
+
+
+def _dict(value: Any, arrays: Arrays, classes: Classes, where: str) -> Any:
+    if not all(isinstance(key, str) for key in value):
+        raise TypeError(f"cannot save {where}: its keys must be strings")
+    return {"dict": {key: encode(v, arrays, classes, f"{where}.{key}") for key, v in value.items()}}
+
+
+def _enum(value: Any, arrays: Arrays, classes: Classes, where: str) -> Any:
+    return {"enum": _name(type(value), classes, where), "name": value.name}
+
+
+def _dataclass(value: Any, arrays: Arrays, classes: Classes, where: str) -> Any:
+    fields = {f.name: encode(getattr(value, f.name), arrays, classes, f"{where}.{f.name}") for f in dataclasses.fields(value) if f.init}
+    return {"is": _name(type(value), classes, where), "fields": fields}
+
+
+def _name(cls: type, classes: Classes, where: str) -> str:
+    if classes.get(cls.__name__) is not cls:
+        raise TypeError(f"cannot save {where}: {cls.__name__} is not a known class; pass it in classes= when saving and loading")
+    return cls.__name__
+
+
+_WRITERS: tuple[tuple[Callable[[Any], bool], Callable[..., Any]], ...] = (
+    (lambda v: v is None or (isinstance(v, bool | int | float | str) and not isinstance(v, enum.Enum | np.generic)), _plain),
+    (lambda v: isinstance(v, np.ndarray | np.generic), _array),
+    (lambda v: isinstance(v, enum.Enum), _enum),
+    (lambda v: dataclasses.is_dataclass(v) and not isinstance(v, type), _dataclass),
+    (lambda v: isinstance(v, list | tuple), _sequence),
+    (lambda v: isinstance(v, range), lambda v, a, c, w: _sequence(list(v), a, c, w)),
+    (lambda v: isinstance(v, Mapping), _dict),
+)
+
+
+def decode(data: Any, arrays: Mapping[str, Any], classes: Classes) -> Any:
+    """The value that ``encode`` wrote; raises ValueError on anything else."""
+    if not isinstance(data, dict):
+        if data is None or isinstance(data, bool | int | float | str):
+            return data
+        raise ValueError(f"unexpected {type(data).__name__} in the header")
+    for kind, read in _READERS.items():
+        if kind in data:
+            return read(data, arrays, classes)
+    raise ValueError(f"unknown entry {sorted(data)[:3]} in the header")
+
+
+def _read_float(data: Any, arrays: Mapping[str, Any], classes: Classes) -> Any:
+    if data["float"] not in ("nan", "inf", "-inf"):
+        raise ValueError(f"unexpected number {data['float']!r} in the header")
+    return float(data["float"])
+
+
+def _read_array(data: Any, arrays: Mapping[str, Any], classes: Classes) -> Any:
+    if data["array"] not in arrays:
+        raise ValueError(f"the array {data['array']!r} is missing")
+    array = arrays[data["array"]]
+    return array[()] if array.ndim == 0 else array
+
+
+def _read_items(data: Any, arrays: Mapping[str, Any], classes: Classes) -> list[Any]:
+    items = data.get("list", data.get("tuple"))
+    if not isinstance(items, list):
+        raise ValueError("a list in the header is not a list")
+    return [decode(item, arrays, classes) for item in items]
+
+
+def _read_dict(data: Any, arrays: Mapping[str, Any], classes: Classes) -> Any:
+    if not isinstance(data["dict"], dict):
+        raise ValueError("a dict in the header is not a dict")
+    return {key: decode(v, arrays, classes) for key, v in data["dict"].items()}
+
+
+def _class(name: Any, classes: Classes) -> Any:
+    if not isinstance(name, str) or name not in classes:
+        raise ValueError(f"the class {name!r} is unknown; for a class of your own pass classes=[...]")
+    return classes[name]
+
+
+def _read_enum(data: Any, arrays: Mapping[str, Any], classes: Classes) -> Any:
+    cls = _class(data["enum"], classes)
+    if not (isinstance(cls, type) and issubclass(cls, enum.Enum)) or data.get("name") not in cls.__members__:
+        raise ValueError(f"{data['enum']} has no member {data.get('name')!r}")
+    return cls[data["name"]]
+
+
+def _read_dataclass(data: Any, arrays: Mapping[str, Any], classes: Classes) -> Any:
+    cls, fields = _class(data["is"], classes), data.get("fields")
+    if not dataclasses.is_dataclass(cls) or not isinstance(fields, dict):
+        raise ValueError(f"{data['is']!r} is not a record")
+    known = {f.name for f in dataclasses.fields(cls) if f.init}
+    if set(fields) - known:
+        raise ValueError(f"{data['is']} has no field {sorted(set(fields) - known)[0]!r}")
+    try:
+        return cls(**{name: decode(v, arrays, classes) for name, v in fields.items()})
+    except (TypeError, AttributeError, KeyError, IndexError) as error:
+        raise ValueError(f"{data['is']} cannot be rebuilt: {error}") from None
+
+
+def _read_strings(data: Any, arrays: Mapping[str, Any], classes: Classes) -> Any:
+    return np.array(data["strings"], dtype=str)
+
+
+_READERS: dict[str, Callable[[Any, Mapping[str, Any], Classes], Any]] = {
+    "float": _read_float,
+    "array": _read_array,
+    "strings": _read_strings,
+    "list": _read_items,
+    "tuple": lambda d, a, c: tuple(_read_items(d, a, c)),
+    "dict": _read_dict,
+    "enum": _read_enum,
+    "is": _read_dataclass,
+}

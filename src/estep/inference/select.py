@@ -1,0 +1,223 @@
+"""Choose among fits: every cell of a grid of settings, one criterion, a table that names what failed.
+
+    bic, aic, icl, icl_entropy      as the estimator's methods of that name; lower is better
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import sys
+import time
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from estep.core.collapse import Collapsed
+from estep.core.result import ConvergenceWarning
+
+CRITERIA = ("bic", "aic", "icl", "icl_entropy")
+STRUCTURES = ("EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV")
+ONE_COLUMN = ("E", "V")
+SAME_AT_ONE = {"VII": "EII", "V": "E", "VEI": "EEI", "EVI": "EEI", "VVI": "EEI"} | {
+    code: "EEE" for code in ("VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV")
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One fit of the grid: its settings, criterion (NaN if it failed), likelihood, free parameters and how it ended."""
+
+    settings: Mapping[str, Any]
+    criterion: float
+    log_likelihood: float
+    n_free: int
+    status: str
+    message: str
+    seconds: float
+    usable: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """The outcome of ``select``: ``table`` (a Cell for every fit), ``best_`` (the fitted winner) and the criterion's name."""
+
+    table: tuple[Cell, ...]
+    best_: Any
+    criterion: str
+
+    @property
+    def best_cell(self) -> Cell:
+        """The winner's row of the table."""
+        return min((c for c in self.table if c.usable), key=lambda c: c.criterion)
+
+    @property
+    def failures(self) -> list[Cell]:
+        """Cells that could not be used, each with the reason."""
+        return [c for c in self.table if not c.usable]
+
+    def grid(self, rows: str, columns: str) -> tuple[list[Any], list[Any], Any]:
+        """Row values, column values and the criterion (rows, columns), NaN where unusable or absent."""
+        row_values = list(dict.fromkeys(c.settings[rows] for c in self.table))
+        column_values = list(dict.fromkeys(c.settings[columns] for c in self.table))
+        out = np.full((len(row_values), len(column_values)), np.nan)
+        for c in self.table:
+            if c.usable:
+                out[row_values.index(c.settings[rows]), column_values.index(c.settings[columns])] = c.criterion
+        return row_values, column_values, out
+
+    def to_frame(self) -> Any:
+        """The table as a pandas DataFrame."""
+        import pandas as pd
+
+        rows = [{**c.settings, self.criterion: c.criterion, "log_likelihood": c.log_likelihood} for c in self.table]
+        extra = [{"n_free": c.n_free, "status": c.status, "message": c.message, "seconds": c.seconds} for c in self.table]
+        return pd.DataFrame([a | b for a, b in zip(rows, extra, strict=True)])
+
+    def __str__(self) -> str:
+        best = sorted((c for c in self.table if c.usable), key=lambda c: c.criterion)[:5]
+        lines = [f"{len(self.table)} fits by {self.criterion} (lower is better)"]
+        for c in best:
+            words = ", ".join(f"{n}={v}" for n, v in c.settings.items())
+            lines.append(f"  {c.criterion:14.4f}  {words}  (log-likelihood {c.log_likelihood:.4f}, {c.n_free} free, {c.status})")
+        if self.failures:
+            lines.append(f"  {len(self.failures)} could not be used:")
+            lines += [f"    {', '.join(f'{n}={v}' for n, v in c.settings.items())}: {c.message}" for c in self.failures[:8]]
+        return "\n".join(lines)
+
+
+def select(
+    estimator: Any,
+    X: Any,
+    grid: Mapping[str, Any],
+    criterion: str = "bic",
+    *,
+    y: Any = None,
+    sample_weight: Any = None,
+    n_jobs: int | None = None,
+    progress: bool = False,
+) -> Selection:
+    """Fit ``estimator`` with every combination of settings in ``grid`` and keep the best by ``criterion``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its settings hold wherever the grid says nothing. Starts are drawn once for each number of components and shared.
+    X, y, sample_weight
+        As in the estimator's ``fit``.
+    grid : dict
+        Values by setting; ``covariance_type="all"`` stands for mclust's fourteen structures (E and V in one column).
+    criterion : "bic", "aic", "icl" or "icl_entropy"
+        All lower-is-better.
+    n_jobs : int or None
+        Processes; None is one.
+    progress : bool
+        Show how far it is, and the time left.
+
+    Returns
+    -------
+    Selection
+        The table, with failures named, and the fitted winner.
+
+    Raises
+    ------
+    ValueError
+        On an unknown criterion, an empty grid, or when no fit could be used.
+
+    Examples
+    --------
+    >>> import numpy as np, estep
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.vstack([rng.normal(size=(40, 2)), 7 + rng.normal(size=(40, 2))])
+    >>> chosen = estep.select(estep.GaussianMixture(random_state=0), X, dict(n_components=[1, 2], covariance_type=["EII", "VVV"]))
+    >>> chosen.best_.n_components, chosen.best_.covariance_type
+    (2, 'EII')
+    """
+    if criterion not in CRITERIA:
+        raise ValueError(f"criterion={criterion!r} is unknown; choose one of {list(CRITERIA)}")
+    cells = combinations(grid, np.shape(X)[1] if np.ndim(X) == 2 else 1)
+    work = Work(estimator, X, y, sample_weight, criterion)
+    done = list(_counted(_fits(work, cells, n_jobs), len(cells), progress))
+    usable = [(cell, fit) for cell, fit in done if cell.usable]
+    if not usable:
+        raise ValueError(f"no fit of the grid could be used; the first failed with: {done[0][0].message}")
+    best = min(usable, key=lambda pair: pair[0].criterion)[1]
+    return Selection(tuple(cell for cell, _ in done), best, criterion)
+
+
+def combinations(grid: Mapping[str, Any], d: int) -> list[dict[str, Any]]:
+    """Every combination of the grid's values, without structures that coincide for one component."""
+    if not isinstance(grid, Mapping) or not grid:
+        raise ValueError("grid must be a dict from settings to their values, such as dict(n_components=range(1, 10))")
+    values = {name: _values(name, given, d) for name, given in grid.items()}
+    cells = [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
+    return [cell for cell in cells if not _coincides(cell, values)]
+
+
+def _values(name: str, given: Any, d: int) -> Sequence[Any]:
+    if name == "covariance_type" and isinstance(given, str) and given == "all":
+        return ONE_COLUMN if d == 1 else STRUCTURES
+    values = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+    if not values:
+        raise ValueError(f"grid[{name!r}] is empty; give at least one value")
+    return values
+
+
+def _coincides(cell: Mapping[str, Any], values: Mapping[str, Sequence[Any]]) -> bool:
+    twin = SAME_AT_ONE.get(cell.get("covariance_type", ""))
+    return cell.get("n_components") == 1 and twin is not None and twin in values["covariance_type"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What every cell needs; travels to other processes."""
+
+    estimator: Any
+    X: Any
+    y: Any
+    sample_weight: Any
+    criterion: str
+    starts: dict[Any, Any] = dataclasses.field(default_factory=dict)
+
+    def fit(self, settings: Mapping[str, Any]) -> tuple[Cell, Any]:
+        """One cell: its row of the table and the fitted estimator (None if it failed)."""
+        from sklearn.base import clone
+
+        began = time.perf_counter()
+        model = clone(self.estimator).set_params(**settings)
+        model._shared_starts, model._enclosed = self.starts, True
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                model.fit(self.X, self.y, sample_weight=self.sample_weight)
+                value = float(getattr(model, self.criterion)(self.X, self.y, sample_weight=self.sample_weight))
+        except (ValueError, Collapsed, np.linalg.LinAlgError) as error:
+            return Cell(settings, np.nan, np.nan, 0, "failed", str(error), time.perf_counter() - began, False), None
+        result = model.result_
+        del model._shared_starts, model._enclosed
+        usable = bool(result.converged and result.status.name not in ("FRAIL", "DEFAULT_PRIOR")) or result.status.name == "HIT_CAP"
+        seconds = time.perf_counter() - began
+        return Cell(settings, value, result.loglik, result.n_free, result.status.name.lower(), result.message, seconds, usable), model
+
+
+def _fits(work: Work, cells: Sequence[Mapping[str, Any]], n_jobs: int | None) -> Iterable[tuple[Cell, Any]]:
+    if n_jobs in (None, 1) or len(cells) == 1:
+        return (work.fit(cell) for cell in cells)
+    from sklearn.utils.parallel import Parallel, delayed
+
+    found: Iterable[tuple[Cell, Any]] = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(work.fit)(cell) for cell in cells)
+    return found
+
+
+def _counted(fits: Iterable[tuple[Cell, Any]], total: int, progress: bool) -> Iterable[tuple[Cell, Any]]:
+    began = time.monotonic()
+    for i, pair in enumerate(fits, start=1):
+        if progress:
+            left = (time.monotonic() - began) / i * (total - i)
+            sys.stderr.write(f"\rselect: {i} of {total} fits, about {left:.0f} s left".ljust(60))
+            sys.stderr.flush()
+        yield pair
+    if progress:
+        sys.stderr.write("\r" + " " * 60 + "\r")
