@@ -117,7 +117,9 @@ POSTERIORS = {SOFT.name: soft, HARD.name: hard}
 
 def spans(chunk: Chunk) -> list[tuple[int, int]]:
     """First and end row of every sequence of the chunk."""
-    ends = [len(chunk)] if chunk.ends is None else chunk.ends.tolist()
+    if chunk.ends is None:
+        raise ValueError("a chain needs to know where sequences end, and this data plane does not say: give it ends")
+    ends = chunk.ends.tolist()
     return list(zip([0, *ends[:-1]], ends, strict=True))
 
 
@@ -389,7 +391,9 @@ def test_equal_rows_are_a_mixture() -> None:
         np.testing.assert_allclose(one.stats.family.features, other.stats.family.features, rtol=1e-10, atol=1e-9)
 
 
-def test_an_assignment_it_does_not_know_is_refused() -> None:
+def test_what_it_cannot_do_is_refused() -> None:
     model, data = tiny()
+    with pytest.raises(ValueError, match="needs to know where sequences end"):
+        fit(model, Memory(data.x), TINY)
     with pytest.raises(ValueError, match="a chain takes"):
         fit(model, data, TINY, Variant(assign=dataclasses.replace(SOFT, name="sampled")))

@@ -60,7 +60,9 @@ class OopsCounts:
 
 def spans(chunk: Chunk) -> list[tuple[int, int]]:
     """First and end row of every sequence of the chunk."""
-    ends = [len(chunk)] if chunk.ends is None else chunk.ends.tolist()
+    if chunk.ends is None:
+        raise ValueError("a motif needs to know where sequences end, and this data plane does not say: give it ends")
+    ends = chunk.ends.tolist()
     return list(zip([0, *ends[:-1]], ends, strict=True))
 
 
@@ -208,7 +210,8 @@ class Texts:
         first = 0
         for j, text in enumerate(self.texts):
             weight = None if self.weight is None else np.full(len(text), self.weight[j])
-            yield Chunk(("texts", first, first + len(text)), text, weight=weight, allowed=self.allowed.get(j))
+            key, ends = ("texts", first, first + len(text)), np.array([len(text)])
+            yield Chunk(key, text, weight=weight, allowed=self.allowed.get(j), ends=ends)
             first += len(text)
 
     def sum(self, fn: Callable[[Chunk], Any]) -> Any:

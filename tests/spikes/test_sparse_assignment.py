@@ -156,5 +156,5 @@ def test_a_threshold_is_no_bound_and_the_engine_says_so_where_it_is_claimed() ->
     honest = fit(model, data, begin, variant(Sparse(0.2)))
     assert falls(honest) > 1e-6
     assert honest.status is not Status.FELL
-    claimed = fit(model, data, begin, dataclasses.replace(variant(Sparse(0.2)), certificate="bound"))
+    claimed = fit(model, data, begin, variant(Sparse(0.2, certificate="bound")))
     assert claimed.status is Status.FELL

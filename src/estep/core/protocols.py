@@ -35,6 +35,8 @@ class Chunk:
         Permitted classes from partial labels: int codes (n,), -1 for any class, or booleans (n, k).
     ends : array or None
         For sequences, the end row of each within the chunk.
+    keep : bool
+        Whether the plane keeps this object and has room for its encoding between passes.
     """
 
     key: tuple[Any, ...]
@@ -43,6 +45,7 @@ class Chunk:
     weight: Array | None = None
     allowed: NDArray[Any] | None = None
     ends: NDArray[np.intp] | None = None
+    keep: bool = False
 
     @property
     def rows(self) -> slice:

@@ -293,6 +293,12 @@ class Simplex:
         """The probabilities that maximise sum counts * log p: each free value in proportion to its pooled counts."""
         out = np.empty((len(self.rows), self.shape[-1]))
         for i, (row, c) in enumerate(self._each(np.maximum(counts, 0.0))):
+            if row.free and (total := c.sum()) > 0:
+                out[i] = c / total
+                continue
+            if row.count == 0:
+                out[i] = row.values
+                continue
             pooled, left = row.pool(c), 1.0 - row.values[row.groups < 0].sum()
             total = pooled.sum()
             free = pooled / row.sizes * (left / total) if total > 0 else np.full(row.count, left / row.sizes.sum())

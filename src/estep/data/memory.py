@@ -18,16 +18,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from estep.core.memo import remembered
 from estep.core.protocols import Chunk
 from estep.core.record import Array
 from estep.core.rows import take
 
 BLOCK_VALUES = 1 << 17
+KEPT_VALUES = 1 << 22
+
+
+def features_width(width: int) -> int:
+    """Quadratic features of a row of ``width`` values."""
+    return 1 + width * (width + 3) // 2
 
 
 def block_rows(width: int) -> int:
     """Rows of a block: what keeps its quadratic features within a core's cache, from 256 to 8192."""
-    return int(np.clip(BLOCK_VALUES // (1 + width * (width + 3) // 2), 256, 8192))
+    return int(np.clip(BLOCK_VALUES // features_width(width), 256, 8192))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,17 +73,24 @@ class Memory:
 
     def chunks(self) -> Iterator[Chunk]:
         """The blocks, in row order."""
+        return iter(remembered(self, "chunks", self._cut))
+
+    def _cut(self) -> list[Chunk]:
         first = self.x[0] if isinstance(self.x, tuple) else self.x
-        step = self.rows or block_rows(int(np.prod(first.shape[1:], dtype=int)))
-        for start in range(0, self.n_rows, step):
-            rows = slice(start, min(start + step, self.n_rows))
-            yield Chunk(
-                key=("memory", rows.start, rows.stop),
-                x=take(self.x, rows),
-                given=None if self.given is None else take(self.given, rows),
-                weight=None if self.weight is None else self.weight[rows],
-                allowed=None if self.allowed is None else self.allowed[rows],
-            )
+        width = int(np.prod(first.shape[1:], dtype=int))
+        step = self.rows or block_rows(width)
+        keep = self.n_rows * features_width(width) <= KEPT_VALUES
+        return [self._chunk(slice(at, min(at + step, self.n_rows)), keep) for at in range(0, self.n_rows, step)]
+
+    def _chunk(self, rows: slice, keep: bool) -> Chunk:
+        return Chunk(
+            key=("memory", rows.start, rows.stop),
+            x=take(self.x, rows),
+            given=None if self.given is None else take(self.given, rows),
+            weight=None if self.weight is None else self.weight[rows],
+            allowed=None if self.allowed is None else self.allowed[rows],
+            keep=keep,
+        )
 
     def sum(self, fn: Callable[[Chunk], Any]) -> Any:
         """``fn`` of every block, added in block order."""

@@ -21,6 +21,8 @@ from estep.core.record import Array, has_nan
 from estep.engine.state import LeapMemory
 
 PLAIN = 2
+STEADY = 3
+DRIFT = 0.02
 Propose = Callable[[LeapMemory], Array | None]
 
 
@@ -28,8 +30,8 @@ Propose = Callable[[LeapMemory], Array | None]
 class Leap:
     """An accelerator.
 
-    ``window`` pairs of points and images are kept; ``patience`` is the rate of plain EM (0 to 1) from which leaps are worth
-    their pass. ``propose`` gives coordinates, or None for no leap. ``first_trust`` and ``refused`` steer its caution.
+    The last ``window`` points are kept, with ``keep`` their images too and through accepted leaps; ``patience`` is the rate of plain EM (0 to 1) from which leaps are worth
+    their pass; with any patience the first leap waits until the rate has settled, so that it stays in the basin of the start. ``propose`` gives coordinates, or None for no leap. ``first_trust`` and ``refused`` steer its caution.
     """
 
     name: str
@@ -41,18 +43,24 @@ class Leap:
     refused: Callable[[float], float]
     patience: float = 0.0
 
-    def note(self, memory: LeapMemory, support: Any, params: Any, image: Any) -> LeapMemory:
-        """The memory after the evaluation of ``params`` with EM image ``image``."""
+    def ready(self, rates: Array, leaped: bool) -> bool:
+        """Whether plain EM is slow enough (and, before the first leap, steady enough) to leap."""
+        if self.patience <= 0:
+            return True
+        if not rates.size or rates.max() < self.patience:
+            return False
+        return leaped or (rates.size >= STEADY and rates.max() < 1.0 and rates.max() - rates.min() <= DRIFT)
+
+    def note(self, memory: LeapMemory, support: Any, params: Any, image: Any, plain: int) -> LeapMemory:
+        """The memory after the evaluation of ``params``, reached by ``plain`` (0 or 1) EM steps, with EM image ``image``."""
         base = memory.base if len(memory.points) else params
-        pair = support.pack(params, base), support.pack(image, base)
-        if not (np.isfinite(pair[0]).all() and np.isfinite(pair[1]).all()):
+        point = support.pack(params, base)
+        ahead = support.pack(image, base) if self.keep else point
+        if not (np.isfinite(point).all() and np.isfinite(ahead).all()):
             return self.forget(memory)
-        return dataclasses.replace(
-            memory,
-            base=base,
-            points=np.vstack([memory.points, pair[0]])[-self.window :],
-            images=np.vstack([memory.images, pair[1]])[-self.window :],
-        )
+        points = np.vstack([memory.points, point])[-self.window :]
+        images = np.vstack([memory.images, ahead])[-self.window :] if self.keep else memory.images
+        return LeapMemory(points, images, base, np.int64(int(memory.plain) + plain), memory.trust)
 
     def forget(self, memory: LeapMemory) -> LeapMemory:
         """The memory without its history."""
@@ -99,7 +107,7 @@ def _anderson(memory: LeapMemory) -> Array | None:
 
 SQUAREM = Leap("squarem", 3, False, _squarem, 1e3, lambda t: min(4.0 * t, 1e6), lambda t: max(t / 8.0, 4.0))
 ANDERSON = Leap("anderson", 10, True, _anderson, 1e-10, lambda t: max(t / 4.0, 1e-14), lambda t: min(100.0 * t, 1e-2))
-AUTO = dataclasses.replace(SQUAREM, name="auto (squarem)", patience=0.8)
+AUTO = dataclasses.replace(SQUAREM, name="auto (squarem)", patience=0.8, first_trust=8.0)
 LEAPS: dict[Any, Leap | None] = {
     "auto": AUTO,
     "squarem": SQUAREM,

@@ -124,15 +124,15 @@ def _move(
     status = variant.stop.verdict(stop)
     ahead, tentative = image, False
     if variant.leap is not None and status is Status.RUNNING:
-        support = model.support(state.params)
         if leaped:
             memory = variant.leap.judged(memory, accepted=True)
-        else:
-            memory = dataclasses.replace(memory, plain=np.int64(int(memory.plain) + 1))
-        memory = variant.leap.note(memory, support, state.params, image)
-        if float(stop.rates.max(initial=0.0)) >= variant.leap.patience:
+        if variant.leap.ready(stop.rates, bool(flags.any())):
+            support = model.support(state.params)
+            memory = variant.leap.note(memory, support, state.params, image, plain=0 if leaped else 1)
             candidate = variant.leap.candidate(memory, support)
             ahead, tentative = (image, False) if candidate is None else (candidate, True)
+        elif len(memory.points):
+            memory = variant.leap.forget(memory)
     new = State(
         params=ahead,
         here=state.params,

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +71,6 @@ class Marginal:
     """The law of the observed columns of one pattern, for every component."""
 
     offset: Array  # m_k, (k, o)
-    precision: Array  # (k, o, o) or (k, o)
     whiten: Array  # L^-1, (k, o, o) or (k, o)
     logdet: Array  # (k,)
     eta: Array  # (k, width)
@@ -122,9 +122,23 @@ def _first_singular(covariances: Array) -> int:
     return 0
 
 
-def factored(params: NormalParams) -> tuple[Array, Array]:
-    """``factor`` of the covariances, computed once."""
-    return remembered(params, "factor", lambda: factor(params.covariances))  # type: ignore[no-any-return]
+@dataclasses.dataclass(frozen=True)
+class Factors:
+    """Of every covariance: L^-1 (Sigma = L L'), log determinant and inverse; elementwise for diagonal structures."""
+
+    whiten: Array
+    logdet: Array
+    precision: Array
+
+
+def factored(params: NormalParams) -> Factors:
+    """The factors of the covariances, computed once; raises Collapsed."""
+    return remembered(params, "factors", lambda: _factors(params.covariances))  # type: ignore[no-any-return]
+
+
+def _factors(covariances: Array) -> Factors:
+    whiten, logdet = factor(covariances)
+    return Factors(whiten, logdet, whiten**2 if whiten.ndim == 2 else whiten.transpose(0, 2, 1) @ whiten)
 
 
 def marginal(params: NormalParams, anchor: Array, observed: tuple[int, ...]) -> Marginal:
@@ -135,26 +149,32 @@ def marginal(params: NormalParams, anchor: Array, observed: tuple[int, ...]) -> 
 def _marginal(params: NormalParams, anchor: Array, observed: tuple[int, ...]) -> Marginal:
     seen = list(observed)
     o, whole = len(seen), len(seen) == anchor.size
-    offset = params.means[:, seen] - anchor[seen]
-    if params.covariances.ndim == 2:
-        variances = params.covariances[:, seen]
-        whiten, logdet = factored(params) if whole else factor(variances)
-        precision, linear = 1.0 / variances, offset / variances
-        kappa = float((offset**2 * precision).sum(axis=1).max(initial=0.0)) + o
+    offset = (params.means if whole else params.means[:, seen]) - (anchor if whole else anchor[seen])
+    diagonal = params.covariances.ndim == 2
+    covariance = params.covariances
+    if not whole:
+        covariance = covariance[:, seen] if diagonal else covariance[:, seen][:, :, seen]
+    law = factored(params) if whole else _factors(covariance)
+    precision = law.precision
+    if diagonal:
+        linear = offset * precision
+        kappa = float((offset * linear).sum(axis=1).max(initial=0.0)) + o
         quadratic = -0.5 * precision
     else:
-        covariance = params.covariances if whole else params.covariances[:, seen][:, :, seen]
-        whiten, logdet = factored(params) if whole else factor(covariance)
-        precision = whiten.transpose(0, 2, 1) @ whiten
         linear = (precision @ offset[:, :, None])[:, :, 0]
-        size, spread = np.abs(offset), np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
-        extent = np.stack([size, spread], axis=1)
+        extent = np.stack([np.abs(offset), np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))], axis=1)
         kappa = float(((extent @ np.abs(precision)) * extent).sum(axis=(1, 2)).max(initial=0.0))
-        i, j = upper(o)
-        quadratic = precision[:, i, j] * np.where(i == j, -0.5, -1.0)
-    constant = -0.5 * (o * math.log(2 * math.pi) + logdet + (offset * linear).sum(axis=1))
+        i, j, halves = _halves(o)
+        quadratic = precision[:, i, j] * halves
+    constant = -0.5 * (o * math.log(2 * math.pi) + law.logdet + (offset * linear).sum(axis=1))
     eta = np.concatenate([constant[:, None], linear, quadratic], axis=1)
-    return Marginal(offset, precision, whiten, logdet, eta, kappa)
+    return Marginal(offset, law.whiten, law.logdet, eta, kappa)
+
+
+@cache
+def _halves(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
+    i, j = upper(d)
+    return i, j, np.where(i == j, -0.5, -1.0)
 
 
 def cancels(params: NormalParams, anchor: Array) -> bool:

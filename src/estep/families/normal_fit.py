@@ -17,7 +17,7 @@ from estep.core.collapse import Collapsed
 from estep.core.record import Array
 from estep.core.support import Pattern
 from estep.families.covariance_support import DiagonalCovariances, WholeCovariances
-from estep.families.normal_density import NormalParams, factor, factored
+from estep.families.normal_density import Factors, NormalParams, factor, factored
 from estep.families.normal_moments import NormalStats, about, split
 
 RESTED = 1e-14
@@ -89,36 +89,29 @@ def constrained_means(pattern: Pattern, centre: Array, count: Array, covariances
 def complete_loglik(params: NormalParams, stats: NormalStats) -> float:
     """q: the complete-data log-likelihood in nats from anchored moments."""
     d = params.means.shape[1]
-    residual, whiten, logdet = _residual(params, stats)
+    residual, law = _residual(params, stats)
+    whiten = law.whiten
     count = stats.count
-    if whiten.ndim == 2:
-        spread = (whiten**2 * residual).sum(axis=1)
-    else:
-        spread = np.einsum("kij,kjl,kil->k", whiten, residual, whiten, optimize=True)
-    return float(-0.5 * (count.sum() * d * np.log(2 * np.pi) + (stats.logdet * logdet).sum() + spread.sum()))
+    inside = whiten**2 * residual if whiten.ndim == 2 else (whiten @ residual) * whiten
+    spread = inside.reshape(len(inside), -1).sum(axis=1)
+    return float(-0.5 * (count.sum() * d * np.log(2 * np.pi) + (stats.logdet * law.logdet).sum() + spread.sum()))
 
 
 def gradient(params: NormalParams, stats: NormalStats) -> dict[str, Array]:
     """dq/dmeans (k, d) and dq/dcovariances: P (s - n e) and -1/2 (c P - P M P)."""
-    d = params.means.shape[1]
-    residual, whiten, _ = _residual(params, stats)
-    count, total, _ = split(stats.features, d, whiten.ndim == 2)
+    residual, law = _residual(params, stats)
+    precision = law.precision
+    count, total, _ = split(stats.features, params.means.shape[1], residual.ndim == 2)
     moved = total - count[:, None] * (params.means - stats.anchor)
-    if whiten.ndim == 2:
-        precision = whiten**2
-        return {
-            "means": precision * moved,
-            "covariances": -0.5 * (stats.logdet[:, None] * precision - precision**2 * residual),
-        }
-    precision = whiten.transpose(0, 2, 1) @ whiten
+    if residual.ndim == 2:
+        return {"means": precision * moved, "covariances": -0.5 * (stats.logdet[:, None] * precision - precision**2 * residual)}
     curve = stats.logdet[:, None, None] * precision - precision @ residual @ precision
     return {"means": (precision @ moved[:, :, None])[:, :, 0], "covariances": -0.5 * curve}
 
 
-def _residual(params: NormalParams, stats: NormalStats) -> tuple[Array, Array, Array]:
+def _residual(params: NormalParams, stats: NormalStats) -> tuple[Array, Factors]:
     count, total, second = split(stats.features, params.means.shape[1], params.covariances.ndim == 2)
-    whiten, logdet = factored(params)
-    return about(count, total, second, params.means - stats.anchor)[1], whiten, logdet
+    return about(count, total, second, params.means - stats.anchor)[1], factored(params)
 
 
 def dying(params: NormalParams, stats: NormalStats, moving: Array, total: Array) -> Collapsed | None:
@@ -145,19 +138,15 @@ def relative_spread(params: NormalParams, count: Array) -> Array:
 
     A bound, 1 / trace(Sigma_k^{-1} Sigma_within) <= smallest ratio, settles the common case; eigenvalues are computed below LOOK.
     """
-    whiten, _ = factored(params)
+    law = factored(params)
     weight = count / max(float(count.sum()), np.finfo(float).tiny)
-    if whiten.ndim == 2:
-        pooled = weight @ params.covariances
+    pooled = weight @ params.covariances.reshape(len(weight), -1)
+    if params.covariances.ndim == 2:
         return np.asarray((params.covariances / np.where(pooled > 0, pooled, 1.0)).min(axis=1))
-    pooled = (weight @ params.covariances.reshape(len(weight), -1)).reshape(params.covariances.shape[1:])
-    try:
-        seen = whiten @ np.linalg.cholesky(pooled)
-    except np.linalg.LinAlgError:
-        raise Collapsed(int(np.argmin(count)), "every component's covariance became singular") from None
-    ratio = 1.0 / (seen**2).sum(axis=(1, 2))
+    ratio = 1.0 / np.maximum(law.precision.reshape(len(weight), -1) @ pooled, np.finfo(float).tiny)
     for k in np.flatnonzero(ratio < LOOK):
-        ratio[k] = 1.0 / np.linalg.eigvalsh(seen[k].T @ seen[k])[-1]
+        seen = law.whiten[k] @ pooled.reshape(params.covariances.shape[1:]) @ law.whiten[k].T
+        ratio[k] = 1.0 / np.linalg.eigvalsh(seen)[-1]
     return np.asarray(ratio)
 
 

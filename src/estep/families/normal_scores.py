@@ -13,7 +13,7 @@ import numpy as np
 
 from estep.core.record import Array
 from estep.core.support import Support
-from estep.families.normal_density import NormalBlock, NormalParams, PatternRows, factor, regression
+from estep.families.normal_density import NormalBlock, NormalParams, PatternRows, factored, regression
 
 
 def unit_scores(params: NormalParams, block: NormalBlock, resp: Array, support: Support) -> Array:
@@ -30,15 +30,14 @@ def unit_scores(params: NormalParams, block: NormalBlock, resp: Array, support: 
 def _raw(params: NormalParams, part: PatternRows, block: NormalBlock, resp: Array) -> Array:
     """Gradients in means and covariances, (rows, k, d + covariance size)."""
     seen, r = list(part.observed), resp[part.rows]
-    whiten, _ = factor(params.covariances)
+    precision = factored(params).precision
     u = (part.z + block.anchor[seen, None]).T[:, None, :] - params.means[:, seen]
-    if whiten.ndim == 2:
-        precision, e, spread = whiten**2, np.zeros((*r.shape, params.means.shape[1])), params.covariances.copy()
+    if precision.ndim == 2:
+        e, spread = np.zeros((*r.shape, params.means.shape[1])), params.covariances.copy()
         e[:, :, seen] = u
         spread[:, seen] = 0.0
         curve = -0.5 * (precision - precision**2 * (e**2 + spread))
         return r[:, :, None] * np.concatenate([precision * e, curve], axis=2)
-    precision = whiten.transpose(0, 2, 1) @ whiten
     b, spread = regression(params, part.observed)
     pe = np.einsum("kij,kjo,nko->nki", precision, b, u, optimize=True)
     inner = precision - precision @ spread @ precision

@@ -96,21 +96,28 @@ def select(
     *,
     y: Any = None,
     sample_weight: Any = None,
+    starts: str = "shared",
     n_jobs: int | None = None,
     progress: bool = False,
 ) -> Selection:
     """Fit ``estimator`` with every combination of settings in ``grid`` and keep the best by ``criterion``.
 
+    Every structure begins from the same partition for a number of components, so that the table compares like with like
+    (mclust's way); the winner is then fitted again from all the starts that the estimator asks for.
+
     Parameters
     ----------
     estimator : estimator
-        Its settings hold wherever the grid says nothing. Starts are drawn once for each number of components and shared.
+        Its settings hold wherever the grid says nothing.
     X, y, sample_weight
         As in the estimator's ``fit``.
     grid : dict
         Values by setting; ``covariance_type="all"`` stands for mclust's fourteen structures (E and V in one column).
     criterion : "bic", "aic", "icl" or "icl_entropy"
         All lower-is-better.
+    starts : "shared" or "all"
+        "shared": one start for each cell (the hierarchical partition; quantiles in one column), all of ``n_init`` for the
+        winner. "all": ``n_init`` starts for every cell, drawn once for each number of components; slower, and finds more.
     n_jobs : int or None
         Processes; None is one.
     progress : bool
@@ -137,14 +144,25 @@ def select(
     """
     if criterion not in CRITERIA:
         raise ValueError(f"criterion={criterion!r} is unknown; choose one of {list(CRITERIA)}")
+    if starts not in ("shared", "all"):
+        raise ValueError(f"starts={starts!r} is unknown; choose 'shared' or 'all'")
     cells = combinations(grid, np.shape(X)[1] if np.ndim(X) == 2 else 1)
-    work = Work(estimator, X, y, sample_weight, criterion)
+    work = Work(estimator, X, y, sample_weight, criterion, single=starts == "shared" and _many_starts(estimator, grid))
     done = list(_counted(_fits(work, cells, n_jobs), len(cells), progress))
     usable = [(cell, fit) for cell, fit in done if cell.usable]
     if not usable:
         raise ValueError(f"no fit of the grid could be used; the first failed with: {done[0][0].message}")
-    best = min(usable, key=lambda pair: pair[0].criterion)[1]
+    cell, best = min(usable, key=lambda pair: pair[0].criterion)
+    if work.single:
+        _, again = dataclasses.replace(work, single=False).fit(cell.settings)
+        best = again if again is not None and again.objective_ >= best.objective_ else best
+        best.set_params(n_init=estimator.n_init)
     return Selection(tuple(cell for cell, _ in done), best, criterion)
+
+
+def _many_starts(estimator: Any, grid: Mapping[str, Any]) -> bool:
+    own = getattr(estimator, "init", None)
+    return own == "auto" if isinstance(own, str) and not {"init", "n_init"} & set(grid) else False
 
 
 def combinations(grid: Mapping[str, Any], d: int) -> list[dict[str, Any]]:
@@ -179,6 +197,7 @@ class Work:
     y: Any
     sample_weight: Any
     criterion: str
+    single: bool = False
     starts: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
     def fit(self, settings: Mapping[str, Any]) -> tuple[Cell, Any]:
@@ -187,6 +206,8 @@ class Work:
 
         began = time.perf_counter()
         model = clone(self.estimator).set_params(**settings)
+        if self.single:
+            model.set_params(n_init=1)
         model._shared_starts, model._enclosed = self.starts, True
         try:
             with warnings.catch_warnings():

@@ -226,7 +226,9 @@ class _Block:
 
     def _encode(self, rows: slice) -> Any:
         if self._last is None or self._last[0] != rows:
-            self._last = (rows, encoded(self.family, take(self.chunk.x, rows)))
+            whole = rows == slice(0, len(self.chunk))
+            block = kept_encoding(self.family, self.chunk) if whole else encoded(self.family, take(self.chunk.x, rows))
+            self._last = (rows, block)
         return self._last[1]
 
 
@@ -245,6 +247,17 @@ def encoded(family: Any, x: Any) -> Any:
     """``x`` as the family reads it."""
     encode = getattr(family, "encode", None)
     return encode(x) if encode else x
+
+
+def kept_encoding(family: Any, chunk: Chunk) -> Any:
+    """The encoding of a whole chunk, kept with it between passes where the plane has room."""
+    if not chunk.keep:
+        return encoded(family, chunk.x)
+    kept = chunk.__dict__.get("_encoding")
+    if kept is None or kept[0] is not family:
+        kept = (family, encoded(family, chunk.x))
+        object.__setattr__(chunk, "_encoding", kept)
+    return kept[1]
 
 
 def numeric_score(family: Any, params: Any, stats: Any, support: Support) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from estep.core.record import Array
 from estep.core.rows import take
 from estep.core.support import Constraints
 from estep.testing.agreement import weighted_sum
+from estep.testing.coordinates import in_coordinates, slopes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +63,16 @@ class FamilyCase:
     def loglik(self, params: Any) -> float:
         """``sum_ik resp_ik log p(x_i | k, params)`` of all rows."""
         return weighted_sum(self.resp, self.log_density(params, self.x))
+
+    def q(self, stats: Any) -> Callable[[Any], float]:
+        """``params -> q(params, stats)``."""
+        return lambda params: float(self.family.q(params, stats))
+
+    def score(self, params: Any, stats: Any) -> Array:
+        """The family's ``score``, or the slope of q where it has none."""
+        if hasattr(self.family, "score"):
+            return np.asarray(self.family.score(params, stats, self.support), dtype=float)
+        return slopes(*in_coordinates(self.q(stats), self.support, params))[0]
 
     def another(self) -> Any:
         """Parameters other than ``params``: those of other responsibilities."""

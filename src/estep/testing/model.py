@@ -30,8 +30,8 @@ from estep.engine.checkpoint import load_state, save_state
 from estep.engine.presets import Variant, variant_of
 from estep.engine.run import Control, start
 from estep.testing.agreement import agree, agree_records, at_least, broken
-from estep.testing.coordinates import gain_left, goes_there_and_back, in_coordinates, is_highest, slope_agrees, slopes
 from estep.testing.case_of_model import PASSES, ModelCase, model_case
+from estep.testing.coordinates import gain_left, goes_there_and_back, in_coordinates, is_highest, slope_agrees, slopes
 
 ACCELERATORS = ("none", "squarem", "anderson")
 STOPS = (1, 2, 3, 6)
@@ -276,12 +276,7 @@ def a_state_before_the_first_pass_is_kept(case: ModelCase) -> None:
 def one_component_is_maximum_likelihood(case: ModelCase) -> None:
     """With one class EM ends at the maximum of the likelihood."""
     model: Any = case.model
-    if (
-        not dataclasses.is_dataclass(model)
-        or not hasattr(case.model, "k")
-        or case.allowed is not None
-        or not case.soft
-    ):
+    if not dataclasses.is_dataclass(model) or not hasattr(case.model, "k") or case.allowed is not None or not case.soft:
         return
     free = {"constraints": Constraints()} if hasattr(case.model, "constraints") else {}
     model = dataclasses.replace(case.model, k=1, prior=None, **free)

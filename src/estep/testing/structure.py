@@ -23,6 +23,7 @@ from estep.core.record import leaves, rebuild
 from estep.core.support import Constraints, Simplex
 from estep.testing import brute_force
 from estep.testing.agreement import agree, agree_records, at_least, broken
+from estep.testing.case_of_structure import LogPrior, StructureCase, structure_case
 from estep.testing.coordinates import (
     goes_there_and_back,
     is_highest,
@@ -30,7 +31,6 @@ from estep.testing.coordinates import (
     moves_only_the_free,
     slope_agrees,
 )
-from estep.testing.case_of_structure import LogPrior, StructureCase, structure_case
 
 Law = Callable[[StructureCase], None]
 
