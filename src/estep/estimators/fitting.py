@@ -20,7 +20,7 @@ from estep.engine.words import REMEDIES, collapse_words
 from estep.estimators.rows import Rows
 from estep.families.normal_shapes import numbers
 from estep.models.latent import Latent, LatentParams
-from estep.start.plan import Proposal, begin, one_hot, propose, respecting, rule_names
+from estep.start.plan import Proposal, Sample, begin, one_hot, propose, respecting, rule_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Task:
     seed: int
     n_jobs: int | None
     noise: bool = False
-    shared: dict[Any, list[Proposal]] | None = None
+    shared: dict[Any, Any] | None = None
 
 
 def constraints_of(model: Latent, d: int, fixed: Any, tied: Any) -> Constraints:
@@ -144,13 +144,14 @@ def _proposals(model: Latent, task: Task) -> list[Proposal]:
     if model.k == 1:
         n = len(task.rows.x)
         return [Proposal("all rows", np.arange(n), np.ones((n, 1)), True)]
+    shared: dict[Any, Any] = {} if task.shared is None else task.shared
     key = (model.k, task.init, task.n_init, task.seed, task.noise)
-    if task.shared is not None and key in task.shared:
-        return task.shared[key]
-    names = rule_names(task.init, task.n_init, task.rows.x.shape[1])
-    found = propose(np.asarray(task.rows.x), task.rows.weight, model.k, names, task.seed, task.noise)
-    if task.shared is not None:
-        task.shared[key] = found
+    if key not in shared:
+        if ("sample", task.seed) not in shared:
+            shared["sample", task.seed] = Sample.of(np.asarray(task.rows.x), task.rows.weight, task.seed)
+        names = rule_names(task.init, task.n_init, task.rows.x.shape[1])
+        shared[key] = propose(shared["sample", task.seed], model.k, names, task.seed, task.noise)
+    found: list[Proposal] = shared[key]
     return found
 
 

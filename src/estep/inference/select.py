@@ -21,6 +21,8 @@ from estep.core.result import ConvergenceWarning
 CRITERIA = ("bic", "aic", "icl", "icl_entropy")
 STRUCTURES = ("EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV")
 ONE_COLUMN = ("E", "V")
+SCOUT = 1e-5
+CLOSE = 1.0
 SAME_AT_ONE = {"VII": "EII", "V": "E", "VEI": "EEI", "EVI": "EEI", "VVI": "EEI"} | {
     code: "EEE" for code in ("VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV")
 }
@@ -103,7 +105,8 @@ def select(
     """Fit ``estimator`` with every combination of settings in ``grid`` and keep the best by ``criterion``.
 
     Every structure begins from the same partition for a number of components, so that the table compares like with like
-    (mclust's way); the winner is then fitted again from all the starts that the estimator asks for.
+    (mclust's way), and is fitted to SCOUT nats a row. The cells within CLOSE of the best are then fitted again to the
+    estimator's own tolerance from all the starts it asks for, and the best of those wins.
 
     Parameters
     ----------
@@ -147,17 +150,25 @@ def select(
     if starts not in ("shared", "all"):
         raise ValueError(f"starts={starts!r} is unknown; choose 'shared' or 'all'")
     cells = combinations(grid, np.shape(X)[1] if np.ndim(X) == 2 else 1)
-    work = Work(estimator, X, y, sample_weight, criterion, single=starts == "shared" and _many_starts(estimator, grid))
+    work = Work(estimator, X, y, sample_weight, criterion, scouting=starts == "shared" and _many_starts(estimator, grid))
     done = list(_counted(_fits(work, cells, n_jobs), len(cells), progress))
     usable = [(cell, fit) for cell, fit in done if cell.usable]
     if not usable:
         raise ValueError(f"no fit of the grid could be used; the first failed with: {done[0][0].message}")
-    cell, best = min(usable, key=lambda pair: pair[0].criterion)
-    if work.single:
-        _, again = dataclasses.replace(work, single=False).fit(cell.settings)
-        best = again if again is not None and again.objective_ >= best.objective_ else best
-        best.set_params(n_init=estimator.n_init)
-    return Selection(tuple(cell for cell, _ in done), best, criterion)
+    table, best = _decided(work, [cell for cell, _ in done], usable)
+    return Selection(tuple(table), best, criterion)
+
+
+def _decided(work: Work, table: list[Cell], usable: list[tuple[Cell, Any]]) -> tuple[list[Cell], Any]:
+    """The table and the winner, after the close contenders were fitted in full where the table was scouted."""
+    leader, best = min(usable, key=lambda pair: pair[0].criterion)
+    if not work.scouting:
+        return table, best
+    full = dataclasses.replace(work, scouting=False)
+    close = [(c, f) for c, f in usable if c.criterion <= leader.criterion + CLOSE]
+    finals = [(again, fit) if again.usable else (c, f) for c, f in close for again, fit in [full.fit(c.settings)]]
+    places = {id(c): new for (c, _), (new, _) in zip(close, finals, strict=True)}
+    return [places.get(id(c), c) for c in table], min(finals, key=lambda pair: pair[0].criterion)[1]
 
 
 def _many_starts(estimator: Any, grid: Mapping[str, Any]) -> bool:
@@ -197,7 +208,7 @@ class Work:
     y: Any
     sample_weight: Any
     criterion: str
-    single: bool = False
+    scouting: bool = False
     starts: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
     def fit(self, settings: Mapping[str, Any]) -> tuple[Cell, Any]:
@@ -206,8 +217,8 @@ class Work:
 
         began = time.perf_counter()
         model = clone(self.estimator).set_params(**settings)
-        if self.single:
-            model.set_params(n_init=1)
+        if self.scouting:
+            model.set_params(n_init=1, tol=max(model.tol, SCOUT))
         model._shared_starts, model._enclosed = self.starts, True
         try:
             with warnings.catch_warnings():

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estep.core.collapse import Collapsed
+from estep.core.memo import remembered
 from estep.core.record import Array
 from estep.start.farthest_first import farthest_first
-from estep.start.hierarchical import hierarchical_labels, scaled_svd
+from estep.start.hierarchical import MergeTree, merge_tree, scaled_svd
 from estep.start.kmeanspp import kmeans_plusplus
 from estep.start.nearest import nearest_labels, quantile_labels
 from estep.start.noise import noise_rows
@@ -34,16 +35,16 @@ Labels = NDArray[np.intp]
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """Complete rows to start from: scaled to unit variance (``scaled``) or by singular vectors (``sphered``)."""
+    """Complete rows to start from, columns scaled to unit variance."""
 
     rows: NDArray[np.intp]
     scaled: Array
     weight: Array | None
 
     @staticmethod
-    def of(x: Array, weight: Array | None, rng: np.random.Generator) -> Sample:
+    def of(x: Array, weight: Array | None, seed: int) -> Sample:
         """At most SAMPLE rows of ``x`` (n, d), missing entries filled by column means."""
-        n = len(x)
+        n, rng = len(x), np.random.default_rng([seed, 0])
         rows = np.arange(n) if n <= SAMPLE else np.sort(rng.choice(n, SAMPLE, replace=False))
         part = np.array(x[rows], dtype=float)
         missing = np.isnan(part)
@@ -77,12 +78,19 @@ def one_hot(labels: Labels, k: int) -> Array:
     return (labels[:, None] == np.arange(k)).astype(float)
 
 
-def _hierarchical(sample: Sample, k: int, rng: np.random.Generator) -> Array:
-    return one_hot(hierarchical_labels(sample.scaled, [k], rng, model="VVV", max_rows=TREE_ROWS)[k], k)
+def _tree(sample: Sample, k: int, model: str, sphere: bool) -> Array:
+    """Hierarchical classes of at most TREE_ROWS rows, the others left out; the tree is grown once a sample."""
+    n = len(sample.scaled)
 
+    def grow() -> tuple[Labels, MergeTree]:
+        chosen = np.arange(n) if n <= TREE_ROWS else np.sort(np.random.default_rng(n).choice(n, TREE_ROWS, replace=False))
+        part = sample.scaled[chosen]
+        return chosen, merge_tree(scaled_svd(part) if sphere else part, model)
 
-def _ward(sample: Sample, k: int, rng: np.random.Generator) -> Array:
-    return one_hot(hierarchical_labels(sample.scaled, [k], rng, model="EII", max_rows=TREE_ROWS, transform=False)[k], k)
+    chosen, tree = remembered(sample, ("tree", model, sphere), grow)
+    resp = np.zeros((n, k))
+    resp[chosen] = one_hot(tree.cut(k), k)
+    return resp
 
 
 def _nearest(choose: Callable[..., NDArray[Any]], x: Array, sample: Sample, k: int, rng: np.random.Generator) -> Array:
@@ -91,8 +99,8 @@ def _nearest(choose: Callable[..., NDArray[Any]], x: Array, sample: Sample, k: i
 
 
 RULES: dict[str, Rule] = {
-    "hierarchical": _hierarchical,
-    "ward": _ward,
+    "hierarchical": lambda s, k, rng: _tree(s, k, "VVV", sphere=True),
+    "ward": lambda s, k, rng: _tree(s, k, "EII", sphere=False),
     "kmeans++": lambda s, k, rng: _nearest(kmeans_plusplus, s.scaled, s, k, rng),
     "sphered kmeans++": lambda s, k, rng: _nearest(kmeans_plusplus, scaled_svd(s.scaled), s, k, rng),
     "farthest_first": lambda s, k, rng: _nearest(farthest_first, s.scaled, s, k, rng),
@@ -115,10 +123,8 @@ def rule_names(init: str, n_init: int, d: int) -> list[str]:
     return [init] if init in SETTLED else [init] * n_init
 
 
-def propose(x: Array, weight: Array | None, k: int, names: Sequence[str], seed: int, noise: bool = False) -> list[Proposal]:
-    """One proposal a name, on a sample of the rows of ``x`` (n, d); with ``noise`` the last of ``k`` classes is noise."""
-    rng = np.random.default_rng([seed, 0])
-    sample = Sample.of(x, weight, rng)
+def propose(sample: Sample, k: int, names: Sequence[str], seed: int, noise: bool = False) -> list[Proposal]:
+    """One proposal a name for the rows of ``sample``; with ``noise`` the last of ``k`` classes is noise."""
     quiet = noise_rows(sample.scaled, weight=sample.weight) if noise else None
     return [_proposal(name, sample, quiet, k, np.random.default_rng([seed, 1 + i])) for i, name in enumerate(names)]
 

@@ -65,6 +65,14 @@ def agree_records(law: str, what: str, found: Any, expected: Any, *, rtol: float
         agree(law, f"{what}.{name}" if name else what, value, right[name], rtol=rtol, atol=atol)
 
 
+def added(law: str, left: Any, right: Any) -> Any:
+    """``left + right``; breaks ``law`` where they refuse to add."""
+    try:
+        return left + right
+    except (ValueError, TypeError) as error:
+        broken(law, f"two parts do not add: {error}")
+
+
 def at_least(law: str, what: str, found: float, floor: float, *, rtol: float = 1e-12) -> None:
     """Break ``law`` if ``found`` lies below ``floor`` by more than rounding (relative to 1 + |floor|)."""
     if not found >= floor - rtol * (1.0 + abs(floor)):

@@ -113,9 +113,17 @@ def is_highest(law: str, q: Q, support: Any, fitted: Any, rng: np.random.Generat
         at_least(law, f"q at the fit, against a random point {size:g} standard errors away,", value, there, rtol=GAIN)
 
 
+def is_legal(law: str, what: str, support: Any, params: Any) -> None:
+    """Break ``law`` unless ``support`` accepts ``params``."""
+    try:
+        support.check(params)
+    except ValueError as error:
+        broken(law, f"{what} lies outside the support: {error}")
+
+
 def goes_there_and_back(law: str, support: Any, params: Any, rng: np.random.Generator) -> None:
     """Break ``law`` unless ``params`` are legal, and pack and unpack undo one another there and nearby."""
-    support.check(params)
+    is_legal(law, "the point", support, params)
     vector = np.asarray(support.pack(params), dtype=float)
     if vector.shape != (support.count,):
         broken(law, f"pack gives {vector.shape} coordinates, but count says {support.count}")
@@ -124,7 +132,7 @@ def goes_there_and_back(law: str, support: Any, params: Any, rng: np.random.Gene
     agree_records(law, "unpack(pack(params))", support.unpack(vector, params), params)
     moved = vector + 1e-3 * rng.standard_normal(vector.size)
     there = support.unpack(moved, params)
-    support.check(there)
+    is_legal(law, "a point near it", support, there)
     agree(law, "pack(unpack(v))", support.pack(there, params), moved, rtol=1e-8, atol=1e-9)
     if vector.size and all(np.array_equal(a, b) for (_, a), (_, b) in zip(leaves(there), leaves(params), strict=True)):
         broken(law, "moving every free coordinate moves no parameter")

@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 from estep.core.record import Array, leaves
 from estep.core.rows import take
 from estep.core.support import Constraints
-from estep.testing.agreement import agree, agree_records, at_least, broken, weighted_sum
+from estep.testing.agreement import added, agree, agree_records, at_least, broken, weighted_sum
 from estep.testing.case_of_family import FamilyCase, family_case
 from estep.testing.coordinates import (
     gain_left,
     goes_there_and_back,
     in_coordinates,
     is_highest,
+    is_legal,
     mean_is_zero,
     moves_only_the_free,
     slope_agrees,
@@ -50,7 +51,7 @@ def the_start_is_legal(case: FamilyCase) -> None:
     missing = [name for name in case.family.names if not hasattr(start, name)]
     if missing:
         broken("the_start_is_legal", f"start({case.k}) has no field {missing[0]!r}, which the family names")
-    case.family.support(start, Constraints()).check(start)
+    is_legal("the_start_is_legal", f"start({case.k})", case.family.support(start, Constraints()), start)
 
 
 def slices_encode(case: FamilyCase) -> None:
@@ -90,7 +91,7 @@ def rows_add(case: FamilyCase) -> None:
     for cut in (1, case.n // 2, case.n - 2):
         first, second = slice(0, cut), slice(cut, case.n)
         parts = [case.stats(case.params, case.rows(r), case.resp[r]) for r in (first, second)]
-        agree_records("rows_add", f"stats of rows before {cut} plus the rest", parts[0] + parts[1], whole)
+        agree_records("rows_add", f"stats of rows before {cut} plus the rest", added("rows_add", *parts), whole)
 
 
 def weight_two_is_seen_twice(case: FamilyCase) -> None:
@@ -139,7 +140,7 @@ def fit_maximises_q(case: FamilyCase) -> None:
     for start in (case.params, case.another()):
         stats = case.stats(start, case.x, resp)
         fitted = family.fit(stats, start, case.support)
-        case.support.check(fitted)
+        is_legal(law, "the fit", case.support, fitted)
         if case.local:
             _climbs(law, case, start, fitted, resp)
             continue

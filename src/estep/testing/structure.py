@@ -22,11 +22,12 @@ from estep.core.assign import HARD
 from estep.core.record import leaves, rebuild
 from estep.core.support import Constraints, Simplex
 from estep.testing import brute_force
-from estep.testing.agreement import agree, agree_records, at_least, broken
+from estep.testing.agreement import added, agree, agree_records, at_least, broken
 from estep.testing.case_of_structure import LogPrior, StructureCase, structure_case
 from estep.testing.coordinates import (
     goes_there_and_back,
     is_highest,
+    is_legal,
     mean_is_zero,
     moves_only_the_free,
     slope_agrees,
@@ -41,7 +42,7 @@ def the_start_is_legal(case: StructureCase) -> None:
     missing = [name for name in case.structure.names if not hasattr(start, name)]
     if missing:
         broken("the_start_is_legal", f"start({case.k}) has no field {missing[0]!r}, which the structure names")
-    case.structure.support(start, Constraints()).check(start)
+    is_legal("the_start_is_legal", f"start({case.k})", case.structure.support(start, Constraints()), start)
 
 
 def counts_add(case: StructureCase) -> None:
@@ -55,7 +56,7 @@ def counts_add(case: StructureCase) -> None:
     parts = [case.infer(case.chunk(r, e)) for r, e in zip((first, second), ends, strict=True)]
     whole = case.infer(case.whole())
     agree_records(
-        "counts_add", f"counts of the first {half} units plus the rest", parts[0].counts + parts[1].counts, whole.counts
+        "counts_add", f"counts of the first {half} units plus the rest", added("counts_add", parts[0].counts, parts[1].counts), whole.counts
     )
     agree("counts_add", "objectives of two groups of units", parts[0].objective + parts[1].objective, whole.objective)
     agree("counts_add", "log-likelihoods of two groups of units", parts[0].loglik + parts[1].loglik, whole.loglik)
@@ -124,7 +125,7 @@ def fit_maximises_q(case: StructureCase) -> None:
     law, counts = "fit_maximises_q", case.infer(case.whole()).counts
     for start in (case.params, case.another()):
         fitted = case.structure.fit(counts, start, case.support)
-        case.support.check(fitted)
+        is_legal(law, "the fit", case.support, fitted)
         at_least(law, "q at the fit, against the start,", _q(case, fitted, counts), _q(case, start, counts))
         score = case.structure.score(fitted, counts, case.support)
         is_highest(law, lambda p: _q(case, p, counts), case.support, fitted, case.rng(), score)
