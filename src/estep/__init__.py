@@ -28,7 +28,28 @@ _HOMES = {
 }
 _PACKAGES = ("data", "engine", "families", "models", "structures", "testing")
 
-__all__ = [*sorted(_HOMES), *_PACKAGES, "__version__"]  # noqa: PLE0604
+__all__ = [
+    "ConvergenceWarning",
+    "GaussianMixture",
+    "KMeans",
+    "Mixture",
+    "Normal",
+    "Selection",
+    "Status",
+    "Variant",
+    "__version__",
+    "data",
+    "engine",
+    "families",
+    "fit",
+    "load",
+    "models",
+    "record",
+    "select",
+    "shared",
+    "structures",
+    "testing",
+]
 
 if TYPE_CHECKING:
     from estep import data, engine, families, models, structures, testing

@@ -1,0 +1,1 @@
+"""Records, supports, protocols, results and files: knows nothing above itself."""

@@ -64,13 +64,19 @@ def _enum(value: Any, arrays: Arrays, classes: Classes, where: str) -> Any:
 
 
 def _dataclass(value: Any, arrays: Arrays, classes: Classes, where: str) -> Any:
-    fields = {f.name: encode(getattr(value, f.name), arrays, classes, f"{where}.{f.name}") for f in dataclasses.fields(value) if f.init}
+    fields = {
+        f.name: encode(getattr(value, f.name), arrays, classes, f"{where}.{f.name}")
+        for f in dataclasses.fields(value)
+        if f.init
+    }
     return {"is": _name(type(value), classes, where), "fields": fields}
 
 
 def _name(cls: type, classes: Classes, where: str) -> str:
     if classes.get(cls.__name__) is not cls:
-        raise TypeError(f"cannot save {where}: {cls.__name__} is not a known class; pass it in classes= when saving and loading")
+        raise TypeError(
+            f"cannot save {where}: {cls.__name__} is not a known class; pass it in classes= when saving and loading"
+        )
     return cls.__name__
 
 
@@ -137,8 +143,9 @@ def _read_enum(data: Any, arrays: Mapping[str, Any], classes: Classes) -> Any:
 
 
 def _read_dataclass(data: Any, arrays: Mapping[str, Any], classes: Classes) -> Any:
-    cls, fields = _class(data["is"], classes), data.get("fields")
-    if not dataclasses.is_dataclass(cls) or not isinstance(fields, dict):
+    cls: Any = _class(data["is"], classes)
+    fields = data.get("fields")
+    if not hasattr(cls, "__dataclass_fields__") or not isinstance(fields, dict):
         raise ValueError(f"{data['is']!r} is not a record")
     known = {f.name for f in dataclasses.fields(cls) if f.init}
     if set(fields) - known:

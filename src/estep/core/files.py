@@ -58,9 +58,7 @@ def _check_header(path: str | Path, header: Mapping[str, str], kind: str) -> Non
     if header.get("estep") != kind:
         raise ValueError(f"{path}: holds {header.get('estep', 'no estep data')!r}, expected an estep {kind}")
     if not header.get("version", "").isdigit() or int(header["version"]) > VERSION:
-        raise ValueError(
-            f"{path}: has version {header.get('version')!r}, this estep reads up to {VERSION}; update estep"
-        )
+        raise ValueError(f"{path}: has version {header.get('version')!r}, this estep reads up to {VERSION}; update estep")
 
 
 def parse_json(path: str | Path, text: str) -> Any:

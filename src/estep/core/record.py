@@ -81,7 +81,7 @@ def _add_values(a: Any, b: Any, where: str) -> Any:
 
 
 def _scale_record(value: Any, c: float) -> Any:
-    if not np.isscalar(c) or not c >= 0:
+    if not isinstance(c, int | float | np.number) or not float(c) >= 0:
         raise ValueError(f"a record is scaled by a number >= 0, got {c!r}")
     return type(value)(
         **{
@@ -142,8 +142,7 @@ def identical(a: Any, b: Any) -> bool:
     """Whether two values have the same structure and the same bits (NaN equals NaN)."""
     left, right = list(leaves(a)), list(leaves(b))
     return [n for n, _ in left] == [n for n, _ in right] and all(
-        np.array_equal(x, y, equal_nan=np.asarray(x).dtype.kind == "f")
-        for (_, x), (_, y) in zip(left, right, strict=True)
+        np.array_equal(x, y, equal_nan=np.asarray(x).dtype.kind == "f") for (_, x), (_, y) in zip(left, right, strict=True)
     )
 
 

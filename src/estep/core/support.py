@@ -72,7 +72,7 @@ class Pattern:
         if self.free:
             return gradient.ravel()
         moving = self.groups >= 0
-        return np.bincount(self.groups[moving], gradient[moving], minlength=self.count)
+        return np.bincount(self.groups[moving], gradient[moving], minlength=self.count).astype(float)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -313,9 +313,7 @@ def _row_pattern(name: str, groups: NDArray[np.intp], values: Array) -> Pattern:
     held = values[groups < 0]
     left = 1.0 - held.sum()
     if np.any(held < 0) or left < -1e-8:
-        raise ValueError(
-            f"fixed[{name!r}]: fixed probabilities must be >= 0 and sum to at most one, found {held.tolist()}"
-        )
+        raise ValueError(f"fixed[{name!r}]: fixed probabilities must be >= 0 and sum to at most one, found {held.tolist()}")
     free = groups >= 0
     if not free.any() and abs(left) > 1e-8:
         raise ValueError(f"fixed[{name!r}]: every entry is fixed but they sum to {held.sum():g}, not one")

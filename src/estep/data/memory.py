@@ -107,7 +107,10 @@ class Memory:
     def shuffled(self, rng: np.random.Generator) -> Memory:
         """The same rows in random order."""
         order = rng.permutation(self.n_rows)
-        pick = lambda v: None if v is None else take(v, order)  # noqa: E731
+
+        def pick(value: Any) -> Any:
+            return None if value is None else take(value, order)
+
         return dataclasses.replace(
             self, x=take(self.x, order), weight=pick(self.weight), allowed=pick(self.allowed), given=pick(self.given)
         )

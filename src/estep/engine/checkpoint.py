@@ -35,9 +35,7 @@ def load_state(path: str | Path, template: State, variant: Variant) -> State:
             f"{path}: this checkpoint belongs to another model (differs at {odd}); resume with the model that wrote it"
         )
     if header.get("variant") != variant.describe():
-        raise ValueError(
-            f"{path}: this checkpoint was written by {header.get('variant')!r}, not {variant.describe()!r}"
-        )
+        raise ValueError(f"{path}: this checkpoint was written by {header.get('variant')!r}, not {variant.describe()!r}")
     _check_shapes(path, template, arrays)
     return rebuild(template, arrays)
 

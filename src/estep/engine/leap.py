@@ -30,8 +30,10 @@ Propose = Callable[[LeapMemory], Array | None]
 class Leap:
     """An accelerator.
 
-    The last ``window`` points are kept, with ``keep`` their images too and through accepted leaps; ``patience`` is the rate of plain EM (0 to 1) from which leaps are worth
-    their pass; with any patience the first leap waits until the rate has settled, so that it stays in the basin of the start. ``propose`` gives coordinates, or None for no leap. ``first_trust`` and ``refused`` steer its caution.
+    The last ``window`` points are kept, with ``keep`` their images too and through accepted leaps. ``propose`` gives
+    coordinates, or None for no leap; ``first_trust``, ``accepted`` and ``refused`` steer its caution. ``patience`` is the
+    rate of plain EM (0 to 1) from which leaps are worth their pass; with any patience the first leap waits until the rate
+    has settled, so that it stays in the basin of the start.
     """
 
     name: str
@@ -126,6 +128,4 @@ def leap_named(accelerate: Any) -> Leap | None:
     try:
         return LEAPS[accelerate]
     except (KeyError, TypeError):
-        raise ValueError(
-            f"accelerate={accelerate!r} is unknown; choose 'auto', 'none', 'squarem' or 'anderson'"
-        ) from None
+        raise ValueError(f"accelerate={accelerate!r} is unknown; choose 'auto', 'none', 'squarem' or 'anderson'") from None

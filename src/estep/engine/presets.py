@@ -35,8 +35,8 @@ class Variant:
     def describe(self) -> str:
         """The axes in one line."""
         leap = self.leap.name if self.leap else "none"
-        axes = f"visit {self.visit.name}, assign {self.assign.name}, blend {self.blend.name}, update {self.update.name}, leap {leap}"
-        return f"{self.name}: {axes}; stop {self.stop.name}; {self.certificate}"
+        axes = f"visit {self.visit.name}, assign {self.assign.name}, blend {self.blend.name}, update {self.update.name}"
+        return f"{self.name}: {axes}, leap {leap}; stop {self.stop.name}; {self.certificate}"
 
     def without_leap(self) -> Variant:
         """The same with plain steps."""

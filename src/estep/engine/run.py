@@ -80,9 +80,7 @@ def advance(model: Any, data: Any, state: State, variant: Variant, control: Cont
             if not control.catch:
                 raise
             last = dataclasses.replace(last, status=Status.INTERRUPTED)
-        if control.save is not None and (
-            last.status is not Status.RUNNING or len(last.state.trace) % control.save_every == 0
-        ):
+        if control.save is not None and (last.status is not Status.RUNNING or len(last.state.trace) % control.save_every == 0):
             control.save(last.state)
     return last
 
@@ -108,9 +106,7 @@ def step(model: Any, data: Any, state: State, variant: Variant, control: Control
     return _move(model, dataclasses.replace(state, blend=blend), seen, value, image, variant, control)
 
 
-def _move(
-    model: Any, state: State, seen: Expected, value: float, image: Any, variant: Variant, control: Control
-) -> Step:
+def _move(model: Any, state: State, seen: Expected, value: float, image: Any, variant: Variant, control: Control) -> Step:
     """From an accepted point with objective ``value`` and EM image ``image`` to the next state."""
     leaped, gain = bool(state.tentative), value - float(state.value)
     trace, flags = np.append(state.trace, value), np.append(state.leaped, leaped)
@@ -193,10 +189,9 @@ def close(model: Any, data: Any, last: Step, variant: Variant, control: Control)
         objective, n = float(seen.objective) + log_prior(model, params), float(seen.n)
     except (Collapsed, np.linalg.LinAlgError):
         params, loglik, objective, n = state.here, np.nan, float(state.value), np.nan
+    gone = last.gone
     if status.converged and (frail := _frail(model, params, seen)) is not None:
         status, gone = Status.FRAIL, frail
-    else:
-        gone = last.gone
     left = float(state.stop.left)
     return Result(
         params=params,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from estep.core.record import Array, record
 
@@ -45,7 +46,7 @@ class State:
     value: Any
     tentative: Any
     trace: Array
-    leaped: Array
+    leaped: NDArray[np.bool_]
     leap: LeapMemory
     stop: StopMemory
     blend: Any

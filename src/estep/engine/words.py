@@ -21,7 +21,7 @@ def sentence(status: Status, gone: Collapsed | None, left: float, target: float,
         return f"converged, but component {gone.component} has nearly collapsed: {gone.reason} ({REMEDIES})"
     if status is Status.HIT_CAP:
         return f"stopped at max_iter={max_iter} before convergence; {_left_words(left, target)}"
-    return status.value
+    return str(status.value)
 
 
 def collapse_words(gone: Collapsed | None) -> str:

@@ -1,7 +1,7 @@
 """Model files: a fitted estimator as safetensors with a versioned JSON header. Loading never runs code.
 
-    header   {"estep": "model", "version": "1", "estimator": "GaussianMixture", "state": JSON}
-    arrays   parameters, constants that binding found, trace
+header   {"estep": "model", "version": "1", "estimator": "GaussianMixture", "state": JSON}
+arrays   parameters, constants that binding found, trace
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def load(path: str | Path, classes: Iterable[type] = ()) -> Any:
 
 
 def _settings(estimator: Any) -> dict[str, Any]:
-    settings = estimator.get_params(deep=False)
+    settings: dict[str, Any] = estimator.get_params(deep=False)
     if not isinstance(settings.get("algorithm", ""), str):
         settings["algorithm"] = settings["algorithm"].name
     if not isinstance(settings.get("random_state"), int | np.integer | None):
@@ -94,7 +94,11 @@ def _settings(estimator: Any) -> dict[str, Any]:
 
 def _columns(estimator: Any) -> dict[str, Any]:
     names = ("n_features_in_", "feature_names_in_", "classes_", "labels_", "inertia_")
-    return {n: np.asarray(v, dtype=str) if n.endswith("names_in_") else v for n in names if (v := getattr(estimator, n, None)) is not None}
+    return {
+        n: np.asarray(v, dtype=str) if n.endswith("names_in_") else v
+        for n in names
+        if (v := getattr(estimator, n, None)) is not None
+    }
 
 
 def _rebuilt(estimator_class: Any, parts: dict[str, Any]) -> Any:

@@ -74,10 +74,8 @@ def _ties(model: Latent, name: str, value: Any, d: int, argument: str) -> Any:
     return own(name, value, model.k, d, argument) if own and name in model.family.names else np.asarray(value)
 
 
-
-
 def solve(task: Task) -> Result:
-    """Fit: bind, set the prior, run the starts; under prior="auto" fall back to the default prior where every start collapses."""
+    """Fit: bind, set the prior, run the starts; under prior="auto" the default prior follows where every start collapses."""
     data = task.rows.data(task.n_jobs)
     model = task.model.bind(data)
     if task.prior is not None and not (isinstance(task.prior, str) and task.prior == "auto"):
@@ -179,7 +177,9 @@ def given_proposal(init: Any, k: int, task: Task) -> Proposal:
         resp, name = np.zeros((n, k)), "given responsibilities"
         resp[:, : array.shape[1]] = _checked_resp(numbers(array, "init"))
     else:
-        raise ValueError(f"init has shape {array.shape}; expected labels ({n},), responsibilities ({n}, {k}), a dict or a rule's name")
+        raise ValueError(
+            f"init has shape {array.shape}; expected labels ({n},), responsibilities ({n}, {k}), a dict or a rule's name"
+        )
     rows = np.arange(len(task.rows.x))
     return Proposal(name, rows, resp if kept is None else resp[kept], True)
 

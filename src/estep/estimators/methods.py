@@ -75,7 +75,7 @@ def score(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels
 def bic(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> float:
     """Bayesian information criterion, ``-2 L + p log n``; lower is better (mclust prints its negative)."""
     total, n = _total(self, X, y, sample_weight, labels)
-    return -2.0 * total + self.result_.n_free * math.log(n)
+    return -2.0 * total + float(self.result_.n_free) * math.log(n)
 
 
 def aic(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> float:
@@ -154,5 +154,3 @@ def _total(self: Any, X: Any, y: Any, sample_weight: Any, labels: Any) -> tuple[
 
 def _bic_of(self: Any, rows: Rows, out: Explained) -> float:
     return -2.0 * _weighted(rows, out.log_density) + float(self.result_.n_free) * math.log(rows.total)
-
-

@@ -187,7 +187,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.progress = progress
 
-    @with_callbacks
+    @with_callbacks  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> Mixture:
         """Fit to the rows of ``X``; see the class for the settings.
 
@@ -296,7 +296,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.progress = progress
 
-    @with_callbacks
+    @with_callbacks  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> GaussianMixture:
         """Fit to the rows of ``X``; see the class for the settings.
 
@@ -343,4 +343,3 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         return methods.tags(super().__sklearn_tags__())
-

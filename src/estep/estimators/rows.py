@@ -100,7 +100,9 @@ def read_codes(y: Any, n: int, k: int, classes: Any) -> NDArray[np.intp]:
         codes[~unknown] = [int(v) for v in known]
         if (codes >= k).any() or (codes < -1).any():
             odd = sorted({int(c) for c in codes if c >= k or c < -1})[:5]
-            raise ValueError(f"y holds the class {odd[0]}, but the components are 0..{k - 1}; relabel, or raise n_components (found {odd})")
+            raise ValueError(
+                f"y holds the class {odd[0]}, but the components are 0..{k - 1}; relabel, or raise n_components (found {odd})"
+            )
         return codes
     names = list(classes) if classes is not None else sorted({str(v) for v in known})
     if len(names) > k:
@@ -163,9 +165,12 @@ def _whole(value: Any) -> bool:
 def require_enough(x: Array, k: int, argument: str) -> None:
     """Raise ValueError when there are fewer rows, or fewer distinct rows, than components, or only one row."""
     if len(x) < 2:
-        raise ValueError(f"X has {len(x)} sample (n_samples = {len(x)}), from which no spread can be learned; bring at least 2 rows")
+        raise ValueError(
+            f"X has {len(x)} sample (n_samples = {len(x)}), from which no spread can be learned; bring at least 2 rows"
+        )
     if len(x) < k:
-        raise ValueError(f"{argument}={k} but X has only {len(x)} rows (n_samples = {len(x)}); lower {argument} to at most {len(x)} or bring more rows")
+        found = f"{argument}={k} but X has only {len(x)} rows (n_samples = {len(x)})"
+        raise ValueError(f"{found}; lower {argument} to at most {len(x)} or bring more rows")
     for look in (min(DISTINCT_LOOK, len(x)), len(x)):
         if len(np.unique(x[:look], axis=0)) >= k:
             return

@@ -10,21 +10,25 @@ import numpy as np
 
 def _integer(low: int) -> tuple[Callable[[Any], bool], str]:
     def holds(v: Any) -> bool:
-        return isinstance(v, int | np.integer) and not isinstance(v, bool) and v >= low
+        return bool(isinstance(v, int | np.integer) and not isinstance(v, bool) and v >= low)
 
     return holds, f"an integer >= {low}"
 
 
 def _optional_integer(v: Any) -> bool:
-    return v is None or (isinstance(v, int | np.integer) and not isinstance(v, bool) and (v >= 1 or v == -1))
+    return v is None or bool(isinstance(v, int | np.integer) and not isinstance(v, bool) and (v >= 1 or v == -1))
+
+
+def _is_number(v: Any) -> bool:
+    return isinstance(v, int | float | np.integer | np.floating) and not isinstance(v, bool)
 
 
 def _tolerance(v: Any) -> bool:
-    return isinstance(v, int | float | np.integer | np.floating) and not isinstance(v, bool) and np.isfinite(v) and v >= 0
+    return bool(_is_number(v) and np.isfinite(v) and v >= 0)
 
 
 def _noise(v: Any) -> bool:
-    return isinstance(v, bool | np.bool_) or (isinstance(v, int | float | np.floating) and np.isfinite(v) and v > 0)
+    return isinstance(v, bool | np.bool_) or bool(_is_number(v) and np.isfinite(v) and v > 0)
 
 
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {

@@ -28,7 +28,7 @@ def watcher(self: Any, X: Any, y: Any, publish: Callable[[State], dict[str, Any]
     if line is not None:
         watches.append(line.watch)
     try:
-        yield (lambda state, status: any([w(state, status) for w in watches])) if watches else None
+        yield (lambda state, status: _told(watches, state, status)) if watches else None
     finally:
         if line is not None:
             line.close()
@@ -42,6 +42,12 @@ def _callback_watch(self: Any, context: Any, X: Any, y: Any, publish: Callable[[
         return bool(task.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=lambda: publish(state)))
 
     return watch
+
+
+def _told(watches: list[Watch], state: State, status: Status) -> bool:
+    """Tell every watch; whether any asks to stop."""
+    asked = [watch(state, status) for watch in watches]
+    return True in asked
 
 
 class ProgressLine:

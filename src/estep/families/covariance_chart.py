@@ -195,9 +195,7 @@ def _unit_roots(covs: Array) -> tuple[Array, Array]:
 def _pack_unit_cholesky(code: CovarianceCode, covs: Array, base: Array) -> Array:
     volume, roots = _unit_roots(covs)
     logs, below = _split(roots)
-    return np.concatenate(
-        [_kept(code.volume, volume), _kept(code.shape, np.concatenate([logs[:, :-1], below], axis=1))]
-    )
+    return np.concatenate([_kept(code.volume, volume), _kept(code.shape, np.concatenate([logs[:, :-1], below], axis=1))])
 
 
 def _unpack_unit_cholesky(code: CovarianceCode, vector: Array, base: Array) -> Array:

@@ -202,9 +202,9 @@ class Normal:
         """One row for each label."""
         z = rng.standard_normal((labels.size, params.means.shape[1]))
         if self.diagonal:
-            return params.means[labels] + z * np.sqrt(params.covariances)[labels]
+            return np.asarray(params.means[labels] + z * np.sqrt(params.covariances)[labels])
         lower = np.linalg.cholesky(params.covariances)
-        return params.means[labels] + np.einsum("nij,nj->ni", lower[labels], z)
+        return np.asarray(params.means[labels] + np.einsum("nij,nj->ni", lower[labels], z))
 
     def _fewest(self, d: int) -> float:
         """Rows a component needs for a covariance of its own: d + 1 with free shape and orientation, 2 along axes."""
@@ -236,7 +236,7 @@ def _moving(support: Support) -> NDArray[np.bool_]:
     entry = support.entries["covariances"]
     assert isinstance(entry, WholeCovariances | DiagonalCovariances)
     free = entry.pattern.groups >= 0
-    return free if free.ndim == 1 else free.any(axis=1)
+    return np.asarray(free if free.ndim == 1 else free.any(axis=1))
 
 
 def _refuse(bad: NDArray[np.bool_], why: str) -> None:

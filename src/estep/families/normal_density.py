@@ -84,9 +84,7 @@ def encode(x: Array, anchor: Array, diagonal: bool) -> NormalBlock:
     d = x.shape[1]
     if not missing.any():
         z = np.subtract(x.T, anchor[:, None], out=np.empty((d, len(x))))
-        return NormalBlock(
-            len(x), (PatternRows(tuple(range(d)), slice(0, len(x)), z, features_of(z, diagonal)),), anchor
-        )
+        return NormalBlock(len(x), (PatternRows(tuple(range(d)), slice(0, len(x)), z, features_of(z, diagonal)),), anchor)
     kinds, which = np.unique(missing, axis=0, return_inverse=True)
     patterns = []
     for i, kind in enumerate(kinds):

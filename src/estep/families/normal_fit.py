@@ -1,10 +1,11 @@
 """The M-step of a normal family: maximise q over means and covariances from anchored moments.
 
-    q = sum_k -1/2 [ n_k d log 2 pi + c_k log|Sigma_k| + tr(Sigma_k^{-1} M_k) ],   M_k = S_k - e s' - s e' + n e e',  e = mu_k - a_k
+    q = sum_k -1/2 [ n_k d log 2 pi + c_k log|Sigma_k| + tr(Sigma_k^{-1} M_k) ]
+    M_k = S_k - e s' - s e' + n e e',   e = mu_k - a_k
 
 Free means: mu_k = a_k + s_k / n_k whatever the covariances, then Sigma from M_k. Means with fixed or tied entries depend on
-the covariances: with mu = A phi + b (phi the free values), phi solves (A' H A) phi = A' H (xbar - b), H = diag(n_k P_k); the two
-steps alternate, each raising q, until the gain is below RESTED of the first.
+the covariances: with mu = A phi + b (phi the free values), phi solves (A' H A) phi = A' H (xbar - b), H = diag(n_k P_k).
+The two steps alternate, each raising q, until the gain is below RESTED of the whole.
 
 Source: Celeux & Govaert (1995), Pattern Recognition 28:781, for the covariances; generalised least squares for the means.
 """
@@ -12,6 +13,7 @@ Source: Celeux & Govaert (1995), Pattern Recognition 28:781, for the covariances
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from estep.core.collapse import Collapsed
 from estep.core.record import Array
@@ -114,7 +116,7 @@ def _residual(params: NormalParams, stats: NormalStats) -> tuple[Array, Factors]
     return about(count, total, second, params.means - stats.anchor)[1], factored(params)
 
 
-def dying(params: NormalParams, stats: NormalStats, moving: Array, total: Array) -> Collapsed | None:
+def dying(params: NormalParams, stats: NormalStats, moving: NDArray[np.bool_], total: Array) -> Collapsed | None:
     """The first free component that has collapsed, or None.
 
     Collapsed: smallest eigenvalue below SHRUNK of the pooled within-component variance in the same direction, or that pooled
@@ -136,7 +138,7 @@ def dying(params: NormalParams, stats: NormalStats, moving: Array, total: Array)
 def relative_spread(params: NormalParams, count: Array) -> Array:
     """Per component, the smallest ratio of its variance to the pooled within-component variance over all directions.
 
-    A bound, 1 / trace(Sigma_k^{-1} Sigma_within) <= smallest ratio, settles the common case; eigenvalues are computed below LOOK.
+    The bound 1 / trace(Sigma_k^{-1} Sigma_within) <= smallest ratio settles the common case; below LOOK eigenvalues do.
     """
     law = factored(params)
     weight = count / max(float(count.sum()), np.finfo(float).tiny)
@@ -150,7 +152,7 @@ def relative_spread(params: NormalParams, count: Array) -> Array:
     return np.asarray(ratio)
 
 
-def frail(params: NormalParams, count: Array, moving: Array, minimum: float) -> Collapsed | None:
+def frail(params: NormalParams, count: Array, moving: NDArray[np.bool_], minimum: float) -> Collapsed | None:
     """The first free component that has nearly collapsed: fewer than ``minimum`` rows, or spread below NEAR of the pooled."""
     thin = relative_spread(params, count)
     for k in np.flatnonzero(moving):

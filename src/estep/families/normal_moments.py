@@ -95,9 +95,7 @@ def about(count: Array, total: Array, second: Array, shift: Array) -> tuple[Arra
     if second.ndim == 2:
         return moved, second - shift * (total + moved)
     cross = shift[:, :, None] * total[:, None, :]
-    return moved, second - cross - cross.transpose(0, 2, 1) + count[:, None, None] * shift[:, :, None] * shift[
-        :, None, :
-    ]
+    return moved, second - cross - cross.transpose(0, 2, 1) + count[:, None, None] * shift[:, :, None] * shift[:, None, :]
 
 
 def reanchor(stats: NormalStats, anchor: Array, diagonal: bool) -> NormalStats:

@@ -37,12 +37,13 @@ def _raw(params: NormalParams, part: PatternRows, block: NormalBlock, resp: Arra
         e[:, :, seen] = u
         spread[:, seen] = 0.0
         curve = -0.5 * (precision - precision**2 * (e**2 + spread))
-        return r[:, :, None] * np.concatenate([precision * e, curve], axis=2)
+        return np.asarray(r[:, :, None] * np.concatenate([precision * e, curve], axis=2))
     b, spread = regression(params, part.observed)
     pe = np.einsum("kij,kjo,nko->nki", precision, b, u, optimize=True)
     inner = precision - precision @ spread @ precision
     curve = -0.5 * (inner - pe[:, :, :, None] * pe[:, :, None, :])
-    return r[:, :, None] * np.concatenate([pe, curve.reshape(*r.shape, -1)], axis=2)
+    scores: Array = r[:, :, None] * np.concatenate([pe, curve.reshape(*r.shape, -1)], axis=2)
+    return scores
 
 
 def _jacobian(params: NormalParams, support: Support) -> Array:

@@ -69,7 +69,9 @@ def adopted_covariances(covariance_type: str, value: Any, k: int, d: int, argume
         return array
     off = array[:, ~np.eye(d, dtype=bool)]
     if np.any(np.nan_to_num(off) != 0):
-        raise ValueError(f"{argument} has off-diagonal entries, but covariance_type={covariance_type!r} is diagonal; set them to 0")
+        raise ValueError(
+            f"{argument} has off-diagonal entries, but covariance_type={covariance_type!r} is diagonal; set them to 0"
+        )
     return np.asarray(np.diagonal(array, axis1=1, axis2=2))
 
 

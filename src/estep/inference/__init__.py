@@ -1,0 +1,1 @@
+"""After and around fits: selection."""

@@ -1,6 +1,6 @@
 """Choose among fits: every cell of a grid of settings, one criterion, a table that names what failed.
 
-    bic, aic, icl, icl_entropy      as the estimator's methods of that name; lower is better
+bic, aic, icl, icl_entropy      as the estimator's methods of that name; lower is better
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from estep.core.collapse import Collapsed
 from estep.core.result import ConvergenceWarning
 
 CRITERIA = ("bic", "aic", "icl", "icl_entropy")
-STRUCTURES = ("EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV")
+DIAGONAL = ("EII", "VII", "EEI", "VEI", "EVI", "VVI")
+FULL = ("EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV")
+STRUCTURES = DIAGONAL + FULL
 ONE_COLUMN = ("E", "V")
 SCOUT = 1e-5
 CLOSE = 1.0
-SAME_AT_ONE = {"VII": "EII", "V": "E", "VEI": "EEI", "EVI": "EEI", "VVI": "EEI"} | {
-    code: "EEE" for code in ("VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV")
-}
+SAME_AT_ONE = {"V": "E", "VII": "EII"} | dict.fromkeys(DIAGONAL[3:], "EEI") | dict.fromkeys(FULL[1:], "EEE")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,9 @@ class Selection:
         lines = [f"{len(self.table)} fits by {self.criterion} (lower is better)"]
         for c in best:
             words = ", ".join(f"{n}={v}" for n, v in c.settings.items())
-            lines.append(f"  {c.criterion:14.4f}  {words}  (log-likelihood {c.log_likelihood:.4f}, {c.n_free} free, {c.status})")
+            lines.append(
+                f"  {c.criterion:14.4f}  {words}  (log-likelihood {c.log_likelihood:.4f}, {c.n_free} free, {c.status})"
+            )
         if self.failures:
             lines.append(f"  {len(self.failures)} could not be used:")
             lines += [f"    {', '.join(f'{n}={v}' for n, v in c.settings.items())}: {c.message}" for c in self.failures[:8]]
@@ -141,7 +143,8 @@ def select(
     >>> import numpy as np, estep
     >>> rng = np.random.default_rng(0)
     >>> X = np.vstack([rng.normal(size=(40, 2)), 7 + rng.normal(size=(40, 2))])
-    >>> chosen = estep.select(estep.GaussianMixture(random_state=0), X, dict(n_components=[1, 2], covariance_type=["EII", "VVV"]))
+    >>> grid = dict(n_components=[1, 2], covariance_type=["EII", "VVV"])
+    >>> chosen = estep.select(estep.GaussianMixture(random_state=0), X, grid)
     >>> chosen.best_.n_components, chosen.best_.covariance_type
     (2, 'EII')
     """
@@ -229,9 +232,13 @@ class Work:
             return Cell(settings, np.nan, np.nan, 0, "failed", str(error), time.perf_counter() - began, False), None
         result = model.result_
         del model._shared_starts, model._enclosed
-        usable = bool(result.converged and result.status.name not in ("FRAIL", "DEFAULT_PRIOR")) or result.status.name == "HIT_CAP"
+        usable = (
+            bool(result.converged and result.status.name not in ("FRAIL", "DEFAULT_PRIOR")) or result.status.name == "HIT_CAP"
+        )
         seconds = time.perf_counter() - began
-        return Cell(settings, value, result.loglik, result.n_free, result.status.name.lower(), result.message, seconds, usable), model
+        return Cell(
+            settings, value, result.loglik, result.n_free, result.status.name.lower(), result.message, seconds, usable
+        ), model
 
 
 def _fits(work: Work, cells: Sequence[Mapping[str, Any]], n_jobs: int | None) -> Iterable[tuple[Cell, Any]]:
@@ -239,7 +246,9 @@ def _fits(work: Work, cells: Sequence[Mapping[str, Any]], n_jobs: int | None) ->
         return (work.fit(cell) for cell in cells)
     from sklearn.utils.parallel import Parallel, delayed
 
-    found: Iterable[tuple[Cell, Any]] = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(work.fit)(cell) for cell in cells)
+    found: Iterable[tuple[Cell, Any]] = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(work.fit)(cell) for cell in cells
+    )
     return found
 
 

@@ -72,9 +72,7 @@ def _with_kernels_resolved(fn: Callable[..., Any]) -> Callable[..., Any]:
     kernels = {name: value.dispatcher() for name, value in used.items() if isinstance(value, Compiled)}
     if not kernels:
         return fn
-    twin = FunctionType(
-        plain.__code__, plain.__globals__ | kernels, plain.__name__, plain.__defaults__, plain.__closure__
-    )
+    twin = FunctionType(plain.__code__, plain.__globals__ | kernels, plain.__name__, plain.__defaults__, plain.__closure__)
     twin.__qualname__, twin.__module__, twin.__doc__ = plain.__qualname__, plain.__module__, plain.__doc__
     twin.__kwdefaults__, twin.__annotations__ = plain.__kwdefaults__, plain.__annotations__
     return twin

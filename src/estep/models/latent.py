@@ -122,9 +122,11 @@ class Latent:
         """``stats + prior``, with the prior brought to the anchor of ``stats``."""
         if self.prior is None:
             return stats
-        family = self.prior.family
+        imagined: Any = self.prior
         align = getattr(self.family, "align", None)
-        return stats + LatentStats(self.prior.structure, align(family, stats.family) if align else family)
+        family = align(imagined.family, stats.family) if align else imagined.family
+        total: LatentStats = LatentStats(imagined.structure, family) + stats  # type: ignore[operator]
+        return total
 
     def q(self, params: LatentParams, stats: LatentStats) -> float:
         """Complete-data log-likelihood in nats from statistics alone."""

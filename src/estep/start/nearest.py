@@ -46,9 +46,7 @@ def nearest_labels(X: Array, centres: Array, weight: Array | None = None) -> NDA
     [0, 0, 1]
     """
     if centres.ndim != 2 or centres.shape[1:] != X.shape[1:] or not len(centres) or not np.all(np.isfinite(centres)):
-        raise ValueError(
-            f"centres must be a finite matrix, k >= 1 rows as wide as X {X.shape}, got shape {centres.shape}"
-        )
+        raise ValueError(f"centres must be a finite matrix, k >= 1 rows as wide as X {X.shape}, got shape {centres.shape}")
     X, centres = comparable(X, centres)
     labels = np.empty(len(X), dtype=np.int64)
     if not len(X):

@@ -75,7 +75,7 @@ def one_hot(labels: Labels, k: int) -> Array:
     >>> one_hot(np.array([1, -1]), 2).tolist()
     [[0.0, 1.0], [0.0, 0.0]]
     """
-    return (labels[:, None] == np.arange(k)).astype(float)
+    return np.asarray(labels[:, None] == np.arange(k), dtype=float)
 
 
 def _tree(sample: Sample, k: int, model: str, sphere: bool) -> Array:
@@ -119,7 +119,9 @@ def rule_names(init: str, n_init: int, d: int) -> list[str]:
         first = ["quantiles", "hierarchical", "ward"] if d == 1 else ["hierarchical", "ward"]
         return [*first, *itertools.islice(itertools.cycle(CYCLE), max(n_init - len(first), 0))][:n_init]
     if init not in RULES:
-        raise ValueError(f"init={init!r} is unknown; choose 'auto', one of {sorted(RULES)}, or give parameters, labels or responsibilities")
+        raise ValueError(
+            f"init={init!r} is unknown; choose 'auto', one of {sorted(RULES)}, or give parameters, labels or responsibilities"
+        )
     return [init] if init in SETTLED else [init] * n_init
 
 

@@ -209,7 +209,7 @@ def samples_follow_the_density(case: FamilyCase) -> None:
     """``sample`` gives a row for each label, and at the true parameters the score of samples has mean zero."""
     if not hasattr(case.family, "sample"):
         return
-    law, rng, batches, m = "samples_follow_the_density", case.rng(), 40, 50
+    law, rng, batches, m = "samples_follow_the_density", case.rng(), 40, 250
     labels = rng.integers(case.k, size=batches * m)
     x = case.family.sample(case.params, labels, rng)
     found = len(x[0] if isinstance(x, tuple) else x)
@@ -281,17 +281,17 @@ def one_component_is_maximum_likelihood(case: FamilyCase) -> None:
 
 
 def parameters_are_not_changed(case: FamilyCase) -> None:
-    """No method changes the parameters or the rows it is given."""
-    before = [np.array(leaf) for _, leaf in leaves(case.params)]
-    rows = [np.array(part) for part in (case.x if isinstance(case.x, tuple) else (case.x,))]
-    stats = case.stats(case.params, case.x, case.resp)
+    """No method changes the parameters, the rows or the responsibilities it is given."""
+    resp = case.rng().dirichlet(np.full(case.k, 0.8), size=case.n)
+    parts = [np.asarray(part) for part in (case.x if isinstance(case.x, tuple) else (case.x,))]
+    given = {f"params.{name}": np.asarray(leaf) for name, leaf in leaves(case.params)}
+    given |= {f"x {i}": part for i, part in enumerate(parts) if part.dtype.kind == "f"} | {"resp": resp}
+    before = {name: np.nan_to_num(value) for name, value in given.items()}
+    stats = case.stats(case.params, case.x, resp)
     case.family.fit(stats, case.params, case.support)
     case.log_density(case.params, case.x)
-    for (name, leaf), old in zip(leaves(case.params), before, strict=True):
-        agree("parameters_are_not_changed", f"params.{name} after fit", leaf, old, rtol=0.0)
-    for part, old in zip(case.x if isinstance(case.x, tuple) else (case.x,), rows, strict=True):
-        if np.asarray(part).dtype.kind == "f":
-            agree("parameters_are_not_changed", "x after stats", np.nan_to_num(part), np.nan_to_num(old), rtol=0.0)
+    for name, value in given.items():
+        agree("parameters_are_not_changed", f"{name} afterwards", np.nan_to_num(value), before[name], rtol=0.0)
 
 
 FAMILY_LAWS: tuple[Law, ...] = (

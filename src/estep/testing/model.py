@@ -72,12 +72,14 @@ def objective_never_falls(case: ModelCase) -> None:
 
 
 def chunks_do_not_matter(case: ModelCase) -> None:
-    """Any cut into chunks gives the same E-step, each made anew or all from the same parameters."""
-    whole = case.expected(case.data(rows=case.n))
+    """Any cut into chunks gives the same E-step."""
+    law, whole = "chunks_do_not_matter", case.expected(case.data(rows=case.n))
     for rows in (1, 7, max(1, case.n // 2)):
-        same_expectation(
-            "chunks_do_not_matter", f"in chunks of {rows} rows", case.expected(case.data(rows=rows)), whole
-        )
+        try:
+            found = case.expected(case.data(rows=rows))
+        except ValueError as error:
+            broken(law, f"an E-step in chunks of {rows} rows fails: {error}")
+        same_expectation(law, f"in chunks of {rows} rows", found, whole)
 
 
 def row_order_does_not_matter(case: ModelCase) -> None:
@@ -281,11 +283,12 @@ def one_component_is_maximum_likelihood(case: ModelCase) -> None:
     free = {"constraints": Constraints()} if hasattr(case.model, "constraints") else {}
     model = dataclasses.replace(case.model, k=1, prior=None, **free)
     alone = dataclasses.replace(case, model=model, params=model.start())
-    result = alone.fit("squarem", max_iter=300, tol=1e-12)
+    half = alone.expected(alone.data(slice(0, case.n // 2)))
+    result = alone.fit("squarem", params=model.mstep(half.stats, alone.params), max_iter=300, tol=1e-12)
     loglik = lambda p: float(alone.expected(params=p).loglik)  # noqa: E731
     slope, curvature = slopes(*in_coordinates(loglik, model.support(result.params), result.params))
     left = gain_left(slope, curvature)
-    if not left <= 1e-6 * (1.0 + abs(result.loglik)):
+    if result.status is Status.FELL or not left <= 1e-6 * (1.0 + abs(result.loglik)):
         broken("one_component_is_maximum_likelihood", f"{left:.3g} nats of log-likelihood are left ({result.message})")
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from estep.core.assign import HARD
+from estep.core.assign import HARD, SOFT
 from estep.core.record import leaves, rebuild
 from estep.core.support import Constraints, Simplex
 from estep.testing import brute_force
@@ -45,6 +45,13 @@ def the_start_is_legal(case: StructureCase) -> None:
     is_legal("the_start_is_legal", f"start({case.k})", case.structure.support(start, Constraints()), start)
 
 
+def every_row_is_collected_once(case: StructureCase) -> None:
+    """Every row's responsibilities go to ``collect`` once."""
+    for name in case.assigns:
+        seen = case.infer(case.whole(), assign={"soft": SOFT, "hard": HARD}[name]).seen
+        agree("every_row_is_collected_once", f"how often a row was collected ({name})", seen, np.ones(case.n))
+
+
 def counts_add(case: StructureCase) -> None:
     """Counts, objective and log-likelihood of two groups of units add up to those of the whole."""
     if case.units < 2:
@@ -54,12 +61,11 @@ def counts_add(case: StructureCase) -> None:
     first, second = np.arange(cut), np.arange(cut, case.n)
     ends = (None, None) if case.ends is None else (case.ends[:half], case.ends[half:] - cut)
     parts = [case.infer(case.chunk(r, e)) for r, e in zip((first, second), ends, strict=True)]
-    whole = case.infer(case.whole())
-    agree_records(
-        "counts_add", f"counts of the first {half} units plus the rest", added("counts_add", parts[0].counts, parts[1].counts), whole.counts
-    )
-    agree("counts_add", "objectives of two groups of units", parts[0].objective + parts[1].objective, whole.objective)
-    agree("counts_add", "log-likelihoods of two groups of units", parts[0].loglik + parts[1].loglik, whole.loglik)
+    law, whole = "counts_add", case.infer(case.whole())
+    counts = added(law, parts[0].counts, parts[1].counts)
+    agree_records(law, f"counts of the first {half} units plus the rest", counts, whole.counts)
+    agree(law, "objectives of two groups of units", parts[0].objective + parts[1].objective, whole.objective)
+    agree(law, "log-likelihoods of two groups of units", parts[0].loglik + parts[1].loglik, whole.loglik)
 
 
 def weight_two_is_seen_twice(case: StructureCase) -> None:
@@ -195,23 +201,21 @@ def samples_follow_the_prior(case: StructureCase) -> None:
     """``sample`` draws labels 0..k-1, and at the true parameters their score has mean zero."""
     if not hasattr(case.structure, "sample") or case.given is not None:
         return
-    law, rng, scores = "samples_follow_the_prior", case.rng(), []
+    law, rng, n, scores = "samples_follow_the_prior", case.rng(), 200, []
     for _ in range(60):
-        labels = np.asarray(case.structure.sample(case.params, 40, rng))
-        if labels.shape != (40,) or labels.min() < 0 or labels.max() >= case.k:
-            broken(
-                law,
-                f"sample of 40 gives shape {labels.shape}, values {labels.min()} to {labels.max()}, with k={case.k}",
-            )
+        labels = np.asarray(case.structure.sample(case.params, n, rng))
+        if labels.shape != (n,) or labels.min() < 0 or labels.max() >= case.k:
+            broken(law, f"sample of {n} has shape {labels.shape}, labels {labels.min()} to {labels.max()}, k={case.k}")
         logb = np.where(np.eye(case.k, dtype=bool)[labels], 0.0, -np.inf)
-        ends = None if case.ends is None else np.array([40])
-        counts = case.infer(case.chunk(np.arange(40), ends), logb=logb).counts
+        ends = None if case.ends is None else np.array([n])
+        counts = case.infer(case.chunk(np.arange(n), ends), logb=logb).counts
         scores.append(case.structure.score(case.params, counts, case.support))
     mean_is_zero(law, np.array(scores), "sampled labels")
 
 
 STRUCTURE_LAWS: tuple[Law, ...] = (
     the_start_is_legal,
+    every_row_is_collected_once,
     counts_add,
     weight_two_is_seen_twice,
     soft_objective_sums_over_paths,

@@ -1,0 +1,251 @@
+"""The summary of a fit as text: model, likelihood and criteria, how it ended, and the table of components.
+
+    BIC = -2 L + p log n        AIC = -2 L + 2 p        ICL = BIC - 2 sum_i log max_k r_ik        (lower is better)
+
+L is the log-likelihood of the training data in nats, n its total weight, p the free parameters. Nothing is fitted here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estep.core.record import Array
+from estep.core.result import Result
+from estep.families.normal import Normal
+from estep.views.layout import Row, facts, notes, number, numbers, table
+from estep.views.words import (
+    column_names,
+    columns_in_words,
+    component_names,
+    constraint_words,
+    inner_family,
+    is_noisy,
+    model_line,
+    noise_words,
+    prior_words,
+    start_words,
+    warnings_of,
+)
+
+MOST_PAIRS = 45
+MOST_ROWS = 60
+SAME = 1e-7
+"""Relative gap below which two log-likelihoods belong to the same data."""
+
+
+def summary_text(estimator: Any, X: Any = None) -> str:
+    """A fitted mixture as text to read or to paste.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        With ``result_`` and ``params_``.
+    X : array or DataFrame (n, d), optional
+        The training rows: adds ICL, missing entries and the rows in each component. Other rows get their own criteria.
+
+    Returns
+    -------
+    str
+        Lines without colour codes; the same fit gives the same text.
+
+    Examples
+    --------
+    >>> import numpy as np, estep
+    >>> X = np.array([[0.0], [0.2], [0.1], [5.0], [5.2], [5.1]])
+    >>> fit = estep.GaussianMixture(2, covariance_type="EII", random_state=0).fit(X)
+    >>> print(summary_text(fit).splitlines()[0])
+    Gaussian mixture, 2 components, EII (equal variance)
+    """
+    result: Result = estimator.result_
+    seen = None if X is None else _read(estimator, X)
+    told = [*_data(estimator, seen), *_criteria(estimator, seen), *_ending(estimator)]
+    lines = [model_line(estimator), "", *facts(told)]
+    if seen is not None and not seen.trained_on:
+        lines += ["", *_elsewhere(result, seen)]
+    lines += ["", *_components(estimator, seen)]
+    said = warnings_of(estimator)
+    if said:
+        lines += ["", "Note", *notes(said)]
+    return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """What the rows given say: likelihood, ICL, rows by most probable component, missing entries of all entries.
+
+    ``trained_on``: whether they are the rows of the fit, as the fit saw them.
+    """
+
+    n: int
+    loglik: float
+    icl: float
+    sizes: NDArray[np.intp]
+    missing: int
+    entries: int
+    trained_on: bool
+
+
+def _read(estimator: Any, X: Any) -> Given:
+    loglik, result = float(np.sum(estimator.score_samples(X))), estimator.result_
+    resp = estimator.predict_proba(X)
+    sizes = np.bincount(resp.argmax(axis=1), minlength=resp.shape[1])
+    trained_on = len(resp) == result.n and math.isclose(loglik, result.loglik, rel_tol=SAME, abs_tol=SAME)
+    return Given(len(resp), loglik, float(estimator.icl(X)), sizes, *_missing(X), trained_on)
+
+
+def _missing(X: Any) -> tuple[int, int]:
+    try:
+        values = np.asarray(X, dtype=float)
+    except (TypeError, ValueError):
+        return 0, 0
+    return int(np.isnan(values).sum()), values.size
+
+
+def _data(estimator: Any, seen: Given | None) -> Iterator[tuple[str, str]]:
+    n = estimator.result_.n
+    yield "n", f"{n:.0f}" if float(n).is_integer() else f"{n:.6g} (total weight)"
+    yield "columns", columns_in_words(estimator)
+    if seen is not None and seen.missing:
+        yield "missing", f"{seen.missing} of {seen.entries} entries ({100 * seen.missing / seen.entries:.1f} %)"
+
+
+def _criteria(estimator: Any, seen: Given | None) -> Iterator[tuple[str, str]]:
+    result: Result = estimator.result_
+    yield "log-likelihood", number(result.loglik)
+    if not math.isclose(result.objective, result.loglik, rel_tol=SAME, abs_tol=SAME):
+        what = "log-likelihood plus log prior" if result.model.prior is not None else "classification log-likelihood"
+        yield "objective", f"{number(result.objective)} ({what})"
+    yield "free parameters", str(result.n_free)
+    bic, aic = _bic_aic(result.loglik, result.n_free, result.n)
+    yield "BIC", f"{number(bic)} (lower is better)"
+    yield "AIC", number(aic)
+    if seen is not None and seen.trained_on:
+        yield "ICL", number(seen.icl)
+
+
+def _bic_aic(loglik: float, n_free: int, n: float) -> tuple[float, float]:
+    return -2.0 * loglik + n_free * math.log(n), -2.0 * loglik + 2.0 * n_free
+
+
+def _ending(estimator: Any) -> Iterator[tuple[str, str]]:
+    result: Result = estimator.result_
+    yield "status", result.message
+    yield "left to gain", _left(result.left)
+    yield "passes", str(result.passes)
+    yield "algorithm", result.variant
+    yield "starts", start_words(result.starts)
+    yield "prior", prior_words(estimator)
+    yield "constraints", constraint_words(result)
+    yield "noise", noise_words(result)
+
+
+def _left(left: float) -> str:
+    if not np.isfinite(left):
+        return ""
+    return f"about {left:.1g} nats" if left > 0 else "nothing"
+
+
+def _elsewhere(result: Result, seen: Given) -> list[str]:
+    """Criteria of rows that are not those of the fit, or come without its weights or labels."""
+    bic, aic = _bic_aic(seen.loglik, result.n_free, seen.n)
+    pairs = [
+        ("n", str(seen.n)),
+        ("log-likelihood", f"{number(seen.loglik)} ({number(seen.loglik / seen.n)} a row)"),
+        ("BIC", number(bic)),
+        ("AIC", number(aic)),
+        ("ICL", number(seen.icl)),
+    ]
+    return ["The rows given (other rows than those of the fit, or without its weights or labels)", "", *facts(pairs)]
+
+
+# --- components ---
+
+
+def _components(estimator: Any, seen: Given | None) -> list[str]:
+    result: Result = estimator.result_
+    header = component_names(estimator)
+    rows = [Row("weight", numbers(np.asarray(result.params.structure.weights), 4))]
+    if seen is not None:
+        rows.append(Row("rows (most probable)", [str(size) for size in seen.sizes]))
+    noisy = is_noisy(result)
+    describe = _normal if isinstance(inner_family(result), Normal) else _generic
+    body, shared = describe(estimator, len(header) - int(noisy))
+    rows += [Row(row.label, [*row.cells, ""]) if noisy and row.cells else row for row in body]
+    return [*table("component", header, rows), *shared]
+
+
+def _normal(estimator: Any, k: int) -> tuple[list[Row], list[str]]:
+    """Means, standard deviations and correlations of normal components."""
+    means, covariances = moments(estimator)
+    names = column_names(estimator)
+    sds = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    finest = sds.min(axis=0)
+    rows = _section("mean", names, lambda j: numbers(means[:, j], resolution=float(finest[j])), "means_")
+    rows += _section("standard deviation", names, lambda j: numbers(sds[:, j], 4), "covariances_")
+    if inner_family(estimator.result_).diagonal or len(names) == 1:
+        return rows, []
+    pairs = list(itertools.combinations(range(len(names)), 2))
+    if len(pairs) > MOST_PAIRS:
+        return rows, ["", f"Correlations of {len(names)} columns are many: see covariances_."]
+    correlations = np.array([np.clip(covariances[:, i, j] / (sds[:, i] * sds[:, j]), -1.0, 1.0) for i, j in pairs])
+    labels = [f"{names[i]}, {names[j]}" for i, j in pairs]
+    return rows + _section("correlation", labels, lambda j: [number(float(v), 3) for v in correlations[j]], ""), []
+
+
+def _section(title: str, labels: list[str], cells: Callable[[int], list[str]], attribute: str) -> list[Row]:
+    """A heading and a row for each label, the first ``MOST_ROWS`` of them."""
+    rows = [Row(title), *(Row(f"  {label}", cells(j)) for j, label in enumerate(labels[:MOST_ROWS]))]
+    return rows if len(labels) <= MOST_ROWS else [*rows, Row(f"  ... {len(labels) - MOST_ROWS} more in {attribute}")]
+
+
+def moments(estimator: Any) -> tuple[Array, Array]:
+    """Means (k, d) and whole covariances (k, d, d) of normal components."""
+    params = estimator.result_.params.family
+    covariances = np.asarray(params.covariances)
+    if covariances.ndim == 2:
+        covariances = covariances[:, :, None] * np.eye(covariances.shape[1])
+    return np.asarray(params.means), covariances
+
+
+def _generic(estimator: Any, k: int) -> tuple[list[Row], list[str]]:
+    """Every parameter of any family: a row an entry, a column a component; what has no component axis below."""
+    rows: list[Row] = []
+    shared: list[tuple[str, str]] = []
+    names = column_names(estimator)
+    for name, array in _arrays(estimator.params_):
+        if array.ndim and array.shape[0] == k:
+            rows += _entries(name, array, names)
+        else:
+            shared.append((name, ", ".join(numbers(array.ravel()[:12])) + (", ..." if array.size > 12 else "")))
+    below = ["", "Shared by all components", *facts(shared)] if shared else []
+    return rows, below
+
+
+def _arrays(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Array]]:
+    """Numeric parameters by name, nested ones joined by a dot; weights have their own row."""
+    for name, value in params.items():
+        if isinstance(value, Mapping):
+            yield from _arrays(value, f"{prefix}{name}.")
+        elif prefix or name != "weights":
+            yield f"{prefix}{name}", np.asarray(value, dtype=float)
+
+
+def _entries(name: str, array: Array, columns: list[str]) -> list[Row]:
+    if array.ndim == 1:
+        return [Row(name, numbers(array))]
+    flat = array.reshape(array.shape[0], -1)
+    places = list(np.ndindex(*array.shape[1:]))
+    labels = [", ".join(_place(p, array.shape[1:], columns)) for p in places]
+    return _section(name, labels, lambda i: numbers(flat[:, i]), f"{name}_")
+
+
+def _place(place: tuple[int, ...], shape: tuple[int, ...], columns: list[str]) -> Iterator[str]:
+    for i, size in zip(place, shape, strict=True):
+        yield columns[i] if size == len(columns) else str(i)
