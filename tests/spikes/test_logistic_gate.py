@@ -41,7 +41,7 @@ from estep.core.result import Status
 from estep.core.support import Constraints, Real, Support
 from estep.data.memory import Memory
 from estep.engine.fit import fit
-from estep.engine.visit import Whole
+from estep.engine.visit import total
 from estep.families.normal import Normal
 from estep.families.normal_density import NormalParams
 from estep.models.latent import Latent, LatentParams
@@ -181,13 +181,13 @@ def test_fishers_identity() -> None:
     at = support.pack(TRUTH)
 
     def loglik(v: Array) -> float:
-        return Whole().expected(model, data, support.unpack(v, TRUTH), SOFT).loglik
+        return total(model, data, support.unpack(v, TRUTH), SOFT).loglik
 
     slopes = [(loglik(at + 1e-5 * e) - loglik(at - 1e-5 * e)) / 2e-5 for e in np.eye(at.size)]
-    score = model.score(TRUTH, Whole().expected(model, data, TRUTH, SOFT).stats)
+    score = model.score(TRUTH, total(model, data, TRUTH, SOFT).stats)
     # central differences of a value near 1500 with step 1e-5 are good to 1500 eps / 1e-5
     np.testing.assert_allclose(score, slopes, atol=1e-6)
-    unweighted = Whole().expected(model, dataclasses.replace(data, weight=None), TRUTH, SOFT).stats
+    unweighted = total(model, dataclasses.replace(data, weight=None), TRUTH, SOFT).stats
     assert np.abs(model.score(TRUTH, unweighted) - slopes).max() > 1.0
 
 
@@ -206,10 +206,10 @@ def test_q_is_a_lower_bound_that_touches_and_fit_is_its_maximum() -> None:
 
 def test_records_add_at_equal_points_only() -> None:
     model, data = sampled(rows=100)
-    stats = Whole().expected(model, data, start(), SOFT).stats
-    whole = Whole().expected(model, dataclasses.replace(data, rows=400), start(), SOFT).stats
+    stats = total(model, data, start(), SOFT).stats
+    whole = total(model, dataclasses.replace(data, rows=400), start(), SOFT).stats
     np.testing.assert_allclose(stats.structure.gradient, whole.structure.gradient, atol=1e-11)
-    elsewhere = Whole().expected(model, data, TRUTH, SOFT).stats
+    elsewhere = total(model, data, TRUTH, SOFT).stats
     with pytest.raises(ValueError, match=r"GateStats\.at is shared and differs"):
         stats + elsewhere
 
@@ -220,7 +220,7 @@ def test_em_never_falls_and_converges(accelerate: str) -> None:
     result = fit(model, data, start(), accelerate=accelerate, tol=1e-10)
     assert result.converged
     assert np.diff(result.trace.objective).min() >= -1e-12 * abs(result.objective)
-    score = model.score(result.params, Whole().expected(model, data, result.params, SOFT).stats)
+    score = model.score(result.params, total(model, data, result.params, SOFT).stats)
     curvature = 400.0  # one weight a row: what is left to gain, |score|^2 / (2 curvature), is of the order of tol n
     assert np.abs(score).max() ** 2 / (2 * curvature) < 1e-10 * 400 * 10
     free = result.params.structure.gate_coefs[:2]
@@ -232,7 +232,7 @@ def test_hard_assignment_fits_too() -> None:
     result = fit(model, data, start(), "cem")
     assert result.converged
     assert np.diff(result.trace.objective).min() >= -1e-12 * abs(result.objective)
-    assert Whole().expected(model, data, result.params, HARD).objective == result.objective
+    assert total(model, data, result.params, HARD).objective == result.objective
 
 
 def test_the_law_notices_a_curvature_that_is_no_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +249,7 @@ def test_a_constant_gate_is_a_mixture() -> None:
     weights = np.array([0.5, 0.3, 0.2])
     gate = LatentParams(GateParams(np.log(weights / weights[-1])[:, None]), TRUTH.family)
     plain = LatentParams(IidParams(weights), TRUTH.family)
-    one, other = Whole().expected(gated, data, gate, SOFT), Whole().expected(mixture, data, plain, SOFT)
+    one, other = total(gated, data, gate, SOFT), total(mixture, data, plain, SOFT)
     assert one.loglik == pytest.approx(other.loglik, rel=1e-13)
     np.testing.assert_allclose(one.stats.family.features, other.stats.family.features, rtol=1e-11, atol=1e-11)
     end, twin = fit(gated, data, gate, tol=1e-13), fit(mixture, data, plain, tol=1e-13)

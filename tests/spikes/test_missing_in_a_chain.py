@@ -44,7 +44,7 @@ from estep.data.memory import Memory
 from estep.engine.fit import fit
 from estep.engine.presets import Variant
 from estep.engine.state import State
-from estep.engine.visit import Whole
+from estep.engine.visit import total
 from estep.families.normal import Normal
 from estep.families.normal_density import NormalParams
 from estep.models.latent import Latent, LatentParams
@@ -295,7 +295,7 @@ def test_the_promises_are_kept() -> None:
 def test_brute_force(rows: int) -> None:
     model, data = tiny()
     truth = enumerate_paths(model, data)
-    seen = Whole().expected(model, dataclasses.replace(data, rows=rows), TINY, SOFT)
+    seen = total(model, dataclasses.replace(data, rows=rows), TINY, SOFT)
     assert seen.loglik == pytest.approx(truth.loglik, rel=1e-13)
     np.testing.assert_allclose(seen.stats.structure.first, truth.counts.first, rtol=1e-12)
     np.testing.assert_allclose(seen.stats.structure.pairs, truth.counts.pairs, rtol=1e-12)
@@ -306,7 +306,7 @@ def test_brute_force(rows: int) -> None:
 
 def test_the_best_path_by_brute_force() -> None:
     model, data = tiny()
-    seen = Whole().expected(model, data, TINY, HARD)
+    seen = total(model, data, TINY, HARD)
     assert seen.objective == pytest.approx(enumerate_paths(model, data).best, rel=1e-13)
 
 
@@ -314,7 +314,7 @@ def test_brute_force_notices_a_chain_that_runs_across_the_end_of_a_sequence() ->
     model, data = tiny()
     across = dataclasses.replace(data, ends=np.array([7]), weight=None)
     apart = dataclasses.replace(data, weight=None)
-    wrong, right = (Whole().expected(model, plane, TINY, SOFT).loglik for plane in (across, apart))
+    wrong, right = (total(model, plane, TINY, SOFT).loglik for plane in (across, apart))
     assert abs(wrong - right) > 0.01
 
 
@@ -325,10 +325,10 @@ def test_fishers_identity() -> None:
     at = support.pack(TINY)
 
     def loglik(v: Array) -> float:
-        return Whole().expected(model, data, support.unpack(v, TINY), SOFT).loglik
+        return total(model, data, support.unpack(v, TINY), SOFT).loglik
 
     slopes = [(loglik(at + 1e-5 * e) - loglik(at - 1e-5 * e)) / 2e-5 for e in np.eye(at.size)]
-    stats = Whole().expected(model, data, TINY, SOFT).stats
+    stats = total(model, data, TINY, SOFT).stats
     # central differences of a value near 30 with step 1e-5 are good to 1e-5 squared and to 30 eps / 1e-5
     np.testing.assert_allclose(model.score(TINY, stats), slopes, atol=1e-8)
 
@@ -383,8 +383,8 @@ def test_equal_rows_are_a_mixture() -> None:
     for params in path:
         w = params.structure.weights
         as_chain = LatentParams(ChainParams(w, np.tile(w, (2, 1))), params.family)
-        one = Whole().expected(chain, data, as_chain, SOFT)
-        other = Whole().expected(mixture, plane, params, SOFT)
+        one = total(chain, data, as_chain, SOFT)
+        other = total(mixture, plane, params, SOFT)
         assert one.loglik == pytest.approx(other.loglik, rel=1e-13)
         moves = one.stats.structure
         np.testing.assert_allclose(moves.first + moves.pairs.sum(axis=0), other.stats.structure.counts, rtol=1e-11)

@@ -40,7 +40,7 @@ from estep.engine.fit import fit
 from estep.engine.presets import Variant
 from estep.engine.restart import Start, fit_starts
 from estep.engine.run import Control
-from estep.engine.visit import Whole
+from estep.engine.visit import total
 from estep.models.latent import Latent, LatentParams, LatentStats
 
 Logb = Callable[[slice], Array]
@@ -258,10 +258,10 @@ def test_the_promises_are_kept() -> None:
 
 def test_brute_force() -> None:
     loglik, counts = enumerate_places(TINY)
-    seen = Whole().expected(MODEL, TINY, AT, SOFT)
+    seen = total(MODEL, TINY, AT, SOFT)
     assert seen.loglik == pytest.approx(loglik, rel=1e-14)
     np.testing.assert_allclose(seen.stats.family.counts, counts, rtol=1e-13)
-    assert Whole().expected(MODEL, TINY, AT, HARD).objective == pytest.approx(
+    assert total(MODEL, TINY, AT, HARD).objective == pytest.approx(
         enumerate_places(TINY, True)[0], rel=1e-14
     )
 
@@ -269,7 +269,7 @@ def test_brute_force() -> None:
 def test_brute_force_notices_a_motif_read_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
     right = Oops.spread
     monkeypatch.setattr(Oops, "spread", lambda self, p, n: right(self, p, n)[:, [1, 0, 2]])
-    wrong = Whole().expected(MODEL, TINY, AT, SOFT).stats.family.counts
+    wrong = total(MODEL, TINY, AT, SOFT).stats.family.counts
     assert np.abs(wrong - enumerate_places(TINY)[1]).max() > 0.1
 
 
@@ -278,7 +278,7 @@ def test_a_known_site_is_a_partial_label() -> None:
     known = dataclasses.replace(TINY, allowed={0: np.array([-1, 0, -1, -1])})
     joint = enumerate_places(TINY)[0] - enumerate_places(Texts(TINY.texts[:1]))[0]
     site = np.log(0.3 * 0.2 * 0.3 * 0.3 / 3)  # background, column 0 gives letter 1, column 1 gives letter 2, background
-    assert Whole().expected(MODEL, known, AT, SOFT).loglik == pytest.approx(joint + site, rel=1e-13)
+    assert total(MODEL, known, AT, SOFT).loglik == pytest.approx(joint + site, rel=1e-13)
 
 
 def test_fishers_identity() -> None:
@@ -286,11 +286,11 @@ def test_fishers_identity() -> None:
     at = support.pack(AT)
 
     def loglik(v: Array) -> float:
-        return Whole().expected(MODEL, TINY, support.unpack(v, AT), SOFT).loglik
+        return total(MODEL, TINY, support.unpack(v, AT), SOFT).loglik
 
     slopes = [(loglik(at + 1e-5 * e) - loglik(at - 1e-5 * e)) / 2e-5 for e in np.eye(at.size)]
     # central differences of a value near 20 with step 1e-5 are good to 1e-5 squared and to 20 eps / 1e-5
-    np.testing.assert_allclose(MODEL.score(AT, Whole().expected(MODEL, TINY, AT, SOFT).stats), slopes, atol=1e-8)
+    np.testing.assert_allclose(MODEL.score(AT, total(MODEL, TINY, AT, SOFT).stats), slopes, atol=1e-8)
 
 
 # --- a planted motif is found ---

@@ -32,7 +32,7 @@ from estep.core.result import Result, Status
 from estep.data.memory import Memory
 from estep.engine.fit import fit
 from estep.engine.presets import Variant
-from estep.engine.visit import Whole
+from estep.engine.visit import total
 from estep.families.normal import Normal
 from estep.families.normal_density import NormalParams
 from estep.models.latent import Latent, LatentParams
@@ -136,7 +136,7 @@ def test_the_bound_of_the_most_probable_classes_never_falls(m: int) -> None:
     assert result.certificate == "bound"
     assert falls(result) < 1e-13
     assert result.objective < result.loglik
-    exact = Whole().expected(model, data, result.params, SOFT).loglik
+    exact = total(model, data, result.params, SOFT).loglik
     assert result.loglik == pytest.approx(exact, rel=1e-14)
 
 

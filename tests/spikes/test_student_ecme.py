@@ -48,7 +48,7 @@ from estep.engine.fit import fit
 from estep.engine.presets import Variant
 from estep.engine.run import log_prior
 from estep.engine.update import Only
-from estep.engine.visit import Whole
+from estep.engine.visit import total
 from estep.families.covariance_support import WholeCovariances, covariance_support
 from estep.families.normal import Normal
 from estep.models.latent import Latent, LatentParams
@@ -193,7 +193,7 @@ class Ecme:
         now = Only(self.block)(model, data, stats, params)
 
         def height(candidate: Any) -> float:
-            return Whole().expected(model, data, candidate, SOFT).objective + log_prior(model, candidate)
+            return total(model, data, candidate, SOFT).objective + log_prior(model, candidate)
 
         def height_at(base: Any, k: int, dof: float) -> float:
             return height(with_dof(base, k, dof))
@@ -359,10 +359,10 @@ def test_fishers_identity() -> None:
     at = support.pack(truth)
 
     def loglik(v: Array) -> float:
-        return Whole().expected(model, data, support.unpack(v, truth), SOFT).loglik
+        return total(model, data, support.unpack(v, truth), SOFT).loglik
 
     slopes = [(loglik(at + 1e-5 * e) - loglik(at - 1e-5 * e)) / 2e-5 for e in np.eye(at.size)]
-    score = model.score(truth, Whole().expected(model, data, truth, SOFT).stats)
+    score = model.score(truth, total(model, data, truth, SOFT).stats)
     # central differences of a value near 3000 with step 1e-5 are good to 3000 eps / 1e-5
     np.testing.assert_allclose(score, slopes, atol=1e-6)
 

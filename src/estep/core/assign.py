@@ -52,6 +52,7 @@ class Soft:
     """Posterior class probabilities: the E-step of EM."""
 
     name: Final[str] = "soft"
+    certificate: Final[str] = "exact"
 
     def rows(self, logits: Array, key: tuple[Any, ...]) -> tuple[Array, Array, Array]:
         """Responsibilities, objective and log-likelihood a row."""
@@ -65,6 +66,7 @@ class Hard:
     """All of a row to its most probable class (ties to the lowest index): classification EM, k-means."""
 
     name: Final[str] = "hard"
+    certificate: Final[str] = "exact"
 
     def rows(self, logits: Array, key: tuple[Any, ...]) -> tuple[Array, Array, Array]:
         """Responsibilities, objective and log-likelihood a row."""

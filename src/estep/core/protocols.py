@@ -30,11 +30,11 @@ class Chunk:
     given : Any
         What the structure reads (groups, gate covariates), or None.
     weight : array (n,) or None
-        Frequency of each unit; None means one each.
+        Frequency of each row; None means one each. The rows of one sequence all carry the sequence's weight.
     allowed : array or None
         Permitted classes from partial labels: int codes (n,), -1 for any class, or booleans (n, k).
     ends : array or None
-        For sequences, the end row of each within the chunk.
+        For sequences, the end row of each within the chunk; None says nothing, so sequence structures must refuse it.
     keep : bool
         Whether the plane keeps this object and has room for its encoding between passes.
     """
@@ -71,7 +71,11 @@ class Expected:
 
 @dataclasses.dataclass(frozen=True)
 class Explained:
-    """Per row: log density (n,), responsibilities (n, k) and the most probable class or path (n,)."""
+    """Per row: log density (n,), responsibilities (n, k) and the most probable class or path (n,).
+
+    Log densities sum to the log-likelihood: in a sequence a row's is given the rows before it, or, where rows have none
+    of their own (motifs), the whole sequence's stands at its last row.
+    """
 
     log_density: Array
     resp: Array
@@ -83,6 +87,11 @@ class Assign(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def certificate(self) -> str:
+        """What the objective is promised to do under this assignment: "exact", "bound" or "heuristic"."""
+        ...
 
     def rows(self, logits: Array, key: tuple[Any, ...]) -> tuple[Array, Array, Array]:
         """``logits (n, k) -> resp (n, k), objective (n,), loglik (n,)``."""
@@ -146,7 +155,9 @@ class Structure(Protocol):
     def q(self, params: Any, counts: Any) -> float: ...
     def score(self, params: Any, counts: Any, support: Support) -> Array: ...
     def support(self, params: Any, constraints: Constraints) -> Support: ...
-    def sample(self, params: Any, n: int, rng: np.random.Generator) -> NDArray[np.intp]: ...
+    def sample(self, params: Any, n: int, rng: np.random.Generator, **where: Any) -> NDArray[np.intp]:
+        """``n`` labels; ``where`` holds what labels hang on: ``given`` for gates, ``ends`` for sequences."""
+        ...
 
 
 class Data(Protocol):

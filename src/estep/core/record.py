@@ -40,9 +40,15 @@ def record(cls: type[T]) -> type[T]:
     """
     made: Any = dataclasses.dataclass(frozen=True, eq=False)(cls)
     made.__add__ = _add_records
+    made.__getstate__ = _fields_of
     made.__mul__ = _scale_record
     made.__rmul__ = _scale_record
     return made  # type: ignore[no-any-return]
+
+
+def _fields_of(value: Any) -> dict[str, Any]:
+    """What travels to other processes: the fields, without values derived from them (``memo.remembered``)."""
+    return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
 
 
 def is_record(value: object) -> bool:

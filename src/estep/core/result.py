@@ -138,13 +138,9 @@ class Result:
     variant: str
     starts: StartTable | None = None
     state: Any = None
+    passes: int = 0  # over the data, an update's own included and the closing one apart
 
     @property
     def converged(self) -> bool:
         """Whether the run ended at a stationary point."""
         return self.status.converged
-
-    @property
-    def passes(self) -> int:
-        """E-step passes of this run."""
-        return len(self.trace)

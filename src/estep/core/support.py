@@ -265,7 +265,7 @@ class Simplex:
         """Coordinates of ``value``; a free value of zero has no finite coordinate and gives -inf."""
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = [np.log(row.pick(v)) for row, v in self._each(value)]
-            return np.concatenate([v[:-1] - v[-1] for v in logs])
+            return np.concatenate([v[:-1] - v[-1:] for v in logs])
 
     def unpack(self, vector: Array, base: Array) -> Array:
         """The value at ``vector``."""

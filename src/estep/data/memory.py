@@ -51,6 +51,8 @@ class Memory:
         Threads; None takes one for each processor this process may use.
     rows : int or None
         Rows of a block; None chooses by the width of ``x``.
+    ends : int array or None
+        For sequences, the end row of each: a block then ends with the first sequence that fills it.
 
     Examples
     --------
@@ -65,6 +67,7 @@ class Memory:
     given: Any = None
     n_jobs: int | None = None
     rows: int | None = None
+    ends: NDArray[np.intp] | None = None
 
     @property
     def n_rows(self) -> int:
@@ -80,7 +83,14 @@ class Memory:
         width = int(np.prod(first.shape[1:], dtype=int))
         step = self.rows or block_rows(width)
         keep = self.n_rows * features_width(width) <= KEPT_VALUES
-        return [self._chunk(slice(at, min(at + step, self.n_rows)), keep) for at in range(0, self.n_rows, step)]
+        return [self._chunk(rows, keep) for rows in self._blocks(step)]
+
+    def _blocks(self, step: int) -> Iterator[slice]:
+        at = 0
+        for end in range(step, self.n_rows + step, step) if self.ends is None else self.ends.tolist():
+            if end - at >= step or end >= self.n_rows:
+                yield slice(at, min(end, self.n_rows))
+                at = end
 
     def _chunk(self, rows: slice, keep: bool) -> Chunk:
         return Chunk(
@@ -89,8 +99,13 @@ class Memory:
             given=None if self.given is None else take(self.given, rows),
             weight=None if self.weight is None else self.weight[rows],
             allowed=None if self.allowed is None else self.allowed[rows],
+            ends=None if self.ends is None else self._ends_within(rows),
             keep=keep,
         )
+
+    def _ends_within(self, rows: slice) -> NDArray[np.intp]:
+        assert self.ends is not None
+        return self.ends[(self.ends > rows.start) & (self.ends <= rows.stop)] - rows.start
 
     def sum(self, fn: Callable[[Chunk], Any]) -> Any:
         """``fn`` of every block, added in block order."""
@@ -105,15 +120,21 @@ class Memory:
             sink(chunk, part)
 
     def shuffled(self, rng: np.random.Generator) -> Memory:
-        """The same rows in random order."""
-        order = rng.permutation(self.n_rows)
+        """The same rows, or sequences, in random order."""
+        order, ends = self._order(rng)
 
         def pick(value: Any) -> Any:
             return None if value is None else take(value, order)
 
-        return dataclasses.replace(
-            self, x=take(self.x, order), weight=pick(self.weight), allowed=pick(self.allowed), given=pick(self.given)
-        )
+        x, weight, allowed, given = pick(self.x), pick(self.weight), pick(self.allowed), pick(self.given)
+        return dataclasses.replace(self, x=x, weight=weight, allowed=allowed, given=given, ends=ends)
+
+    def _order(self, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp] | None]:
+        if self.ends is None:
+            return rng.permutation(self.n_rows), None
+        pieces = np.split(np.arange(self.n_rows), self.ends[:-1])
+        mixed = [pieces[i] for i in rng.permutation(len(pieces))]
+        return np.concatenate(mixed), np.cumsum([len(piece) for piece in mixed], dtype=np.intp)
 
     def _each(self, fn: Callable[[Chunk], Any]) -> Iterator[tuple[Chunk, Any]]:
         chunks = list(self.chunks())

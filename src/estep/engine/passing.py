@@ -24,4 +24,5 @@ def passing_result(model: Any, state: State) -> Result:
         rate=float(state.stop.rates[-1]) if state.stop.rates.size else float("nan"),
         certificate="",
         variant="",
+        passes=int(state.passes),
     )

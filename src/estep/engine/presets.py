@@ -13,11 +13,15 @@ from estep.engine.update import Maximise, Only, Reseat
 from estep.engine.visit import Whole
 
 
+PROMISES = ("exact", "bound", "heuristic")
+
+
 @dataclasses.dataclass(frozen=True)
 class Variant:
     """visit x assign x blend x update x leap, with the stopping rule and what is promised of the objective.
 
-    ``certificate`` is "exact" (the objective never falls), "bound" (a lower bound never falls) or "heuristic".
+    ``certificate`` is "exact" (the objective never falls), "bound" (a lower bound never falls) or "heuristic": the weakest of
+    what is given and what the axes promise.
 
     >>> Variant().describe()
     'em: visit whole, assign soft, blend replace, update maximise, leap none; stop aitken; exact'
@@ -31,6 +35,11 @@ class Variant:
     leap: Leap | None = None
     stop: Any = Aitken()
     certificate: str = "exact"
+
+    def __post_init__(self) -> None:
+        axes = (self.visit, self.assign, self.blend, self.update)
+        claims = [self.certificate, *(getattr(axis, "certificate", "exact") for axis in axes)]
+        object.__setattr__(self, "certificate", max(claims, key=PROMISES.index))
 
     def describe(self) -> str:
         """The axes in one line."""

@@ -18,7 +18,7 @@ from estep.core.protocols import Expected
 from estep.core.result import Result, Status, Trace
 from estep.engine.presets import Variant
 from estep.engine.state import State, begin
-from estep.engine.visit import Whole
+from estep.engine.visit import Counted, total
 from estep.engine.words import sentence
 
 FALL = 1e-9
@@ -86,9 +86,16 @@ def advance(model: Any, data: Any, state: State, variant: Variant, control: Cont
 
 
 def step(model: Any, data: Any, state: State, variant: Variant, control: Control) -> Step:
-    """One pass: evaluate, judge, maximise, move."""
+    """One step, with every pass over the data counted: evaluate, judge, maximise, move."""
+    counted = Counted(data)
+    led = _step(model, counted, state, variant, control)
+    passes = np.int64(int(state.passes) + counted.passes)
+    return dataclasses.replace(led, state=dataclasses.replace(led.state, passes=passes))
+
+
+def _step(model: Any, data: Any, state: State, variant: Variant, control: Control) -> Step:
     try:
-        seen = variant.visit.expected(model, data, state.params, variant.assign)
+        seen = variant.visit.expected(model, data, state, drawn(variant.assign, state))
         value = float(seen.objective) + log_prior(model, state.params)
         refused = bool(state.tentative) and not value >= state.value
         blend, stats = variant.blend.join(state.blend, seen.stats)
@@ -140,6 +147,7 @@ def _move(model: Any, state: State, seen: Expected, value: float, image: Any, va
         leap=memory,
         stop=stop,
         blend=state.blend,
+        passes=state.passes,
         seed=state.seed,
     )
     return Step(new, status, seen=seen)
@@ -184,8 +192,8 @@ def close(model: Any, data: Any, last: Step, variant: Variant, control: Control)
     exact = variant.visit.exact and variant.assign.name == SOFT.name
     try:
         if seen is None:
-            seen = variant.visit.expected(model, data, params, variant.assign)
-        loglik = float(seen.loglik) if exact else float(Whole().expected(model, data, params, SOFT).loglik)
+            seen = total(model, data, params, variant.assign)
+        loglik = float(seen.loglik) if exact else float(total(model, data, params, SOFT).loglik)
         objective, n = float(seen.objective) + log_prior(model, params), float(seen.n)
     except (Collapsed, np.linalg.LinAlgError):
         params, loglik, objective, n = state.here, np.nan, float(state.value), np.nan
@@ -208,7 +216,14 @@ def close(model: Any, data: Any, last: Step, variant: Variant, control: Control)
         certificate=variant.certificate,
         variant=variant.describe(),
         state=state,
+        passes=int(state.passes),
     )
+
+
+def drawn(assign: Any, state: State) -> Any:
+    """The assignment of this pass: one that draws is told the seed and the pass, so that a resumed run draws the same."""
+    for_pass = getattr(assign, "for_pass", None)
+    return assign if for_pass is None else for_pass(int(state.seed), len(state.trace))
 
 
 def log_prior(model: Any, params: Any) -> float:

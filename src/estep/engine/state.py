@@ -50,6 +50,7 @@ class State:
     leap: LeapMemory
     stop: StopMemory
     blend: Any
+    passes: Any  # over the data, an update's own included
     seed: Any
 
 
@@ -66,5 +67,6 @@ def begin(params: Any, p: int, blend: Any, trust: float, seed: int = 0) -> State
         leap=LeapMemory(np.empty((0, p)), np.empty((0, p)), params, np.int64(0), np.float64(trust)),
         stop=StopMemory(np.float64(np.nan), np.empty(0), np.float64(np.inf), np.int64(0), np.int64(0)),
         blend=blend,
+        passes=np.int64(0),
         seed=np.int64(seed),
     )

@@ -41,7 +41,7 @@ class Aitken:
             rates = np.append(rates, gain / memory.gain)[-CALM:]
         if not np.isfinite(memory.gain):
             return dataclasses.replace(memory, gain=np.float64(gain), flat=np.int64(flat))
-        left = self._left(rates, max(gain, floor))
+        left = self._left(rates, max(abs(gain), floor))
         calm = int(memory.calm) + 1 if left <= target else 0
         return StopMemory(np.float64(gain), rates, np.float64(left), np.int64(calm), np.int64(flat))
 

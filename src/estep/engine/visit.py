@@ -15,6 +15,27 @@ def expected_of(model: Any, params: Any, assign: Assign, chunk: Chunk) -> Expect
     return expected
 
 
+@dataclasses.dataclass
+class Counted:
+    """A data plane as a step sees it: the same, with passes counted."""
+
+    data: Any
+    passes: int = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.data, name)
+
+    def sum(self, fn: Any) -> Any:
+        """A pass."""
+        self.passes += 1
+        return self.data.sum(fn)
+
+    def map(self, fn: Any, sink: Any) -> None:
+        """A pass."""
+        self.passes += 1
+        self.data.map(fn, sink)
+
+
 @dataclasses.dataclass(frozen=True)
 class Whole:
     """Every chunk, every pass."""
@@ -22,7 +43,12 @@ class Whole:
     name: Final[str] = "whole"
     exact: Final[bool] = True
 
-    def expected(self, model: Any, data: Any, params: Any, assign: Assign) -> Expected:
-        """The sum of every chunk's expected statistics."""
-        total: Expected = data.sum(partial(expected_of, model, params, assign))
-        return total
+    def expected(self, model: Any, data: Any, state: Any, assign: Assign) -> Expected:
+        """The sum of every chunk's expected statistics at ``state.params``; other visits read the pass and the seed too."""
+        return total(model, data, state.params, assign)
+
+
+def total(model: Any, data: Any, params: Any, assign: Assign) -> Expected:
+    """One whole pass: every chunk's expected statistics at ``params``, added."""
+    expected: Expected = data.sum(partial(expected_of, model, params, assign))
+    return expected

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -90,10 +91,10 @@ class Normal:
         with np.errstate(invalid="ignore"):
             counts = np.maximum((~np.isnan(first)).sum(axis=0), 1)
         guess = np.nansum(first / counts, axis=0)
-        rough = data.sum(lambda chunk: _column_moments(chunk, guess))
+        rough = data.sum(partial(_column_moments, guess))
         _refuse(rough.weight <= 0, "has no observed value; drop it or supply data for it")
         anchor = guess + rough.total / rough.weight
-        exact = data.sum(lambda chunk: _column_moments(chunk, anchor))
+        exact = data.sum(partial(_column_moments, anchor))
         root = np.sqrt(exact.weight)
         shift = exact.total / exact.weight
         total = exact.cross / np.outer(root, root) - np.outer(shift, shift)
@@ -244,7 +245,7 @@ def _refuse(bad: NDArray[np.bool_], why: str) -> None:
         raise ValueError(f"X: column {int(np.flatnonzero(bad)[0])} {why}")
 
 
-def _column_moments(chunk: Any, anchor: Array) -> ColumnMoments:
+def _column_moments(anchor: Array, chunk: Any) -> ColumnMoments:
     x = np.asarray(chunk.x, dtype=float)
     seen = ~np.isnan(x)
     z = np.where(seen, x - anchor, 0.0)

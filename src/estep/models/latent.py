@@ -55,6 +55,8 @@ class Latent:
 
     def __post_init__(self) -> None:
         known = {*self.structure.names, *self.family.names}
+        if both := set(self.structure.names) & set(self.family.names):
+            raise ValueError(f"structure and family both name {sorted(both)}; fixed and tied could not tell them apart")
         for kind in ("fixed", "tied"):
             unknown = set(getattr(self.constraints, kind)) - known
             if unknown:
@@ -122,10 +124,11 @@ class Latent:
         """``stats + prior``, with the prior brought to the anchor of ``stats``."""
         if self.prior is None:
             return stats
-        imagined: Any = self.prior
-        align = getattr(self.family, "align", None)
-        family = align(imagined.family, stats.family) if align else imagined.family
-        total: LatentStats = LatentStats(imagined.structure, family) + stats  # type: ignore[operator]
+        imagined: Any = LatentStats(
+            aligned(self.structure, self.prior.structure, stats.structure),
+            aligned(self.family, self.prior.family, stats.family),
+        )
+        total: LatentStats = imagined + stats
         return total
 
     def q(self, params: LatentParams, stats: LatentStats) -> float:
@@ -182,11 +185,11 @@ class Latent:
         family = own(params.family, order) if own else transform(params.family, lambda _, leaf: leaf[order])
         return LatentParams(self.structure.permute(params.structure, order), family)
 
-    def sample(self, params: LatentParams, n: int, rng: np.random.Generator) -> tuple[Any, NDArray[np.intp]]:
-        """``n`` rows and their labels."""
+    def sample(self, params: LatentParams, n: int, rng: np.random.Generator, **where: Any) -> tuple[Any, NDArray[np.intp]]:
+        """``n`` rows and their labels; ``where`` is what the structure reads (``given``, ``ends``)."""
         if not hasattr(self.family, "sample"):
             raise TypeError(f"{type(self.family).__name__} has no sample(params, labels, rng)")
-        labels = self.structure.sample(params.structure, n, rng)
+        labels = self.structure.sample(params.structure, n, rng, **where)
         return self.family.sample(params.family, labels, rng), labels
 
     def frail(self, params: LatentParams, stats: LatentStats) -> Any:
@@ -243,6 +246,12 @@ def forbid(logb: Array, allowed: NDArray[Any]) -> Array:
     if allowed.ndim == 1:
         allowed = (allowed[:, None] == np.arange(logb.shape[1])) | (allowed[:, None] < 0)
     return np.where(allowed, logb, -np.inf)
+
+
+def aligned(part: Any, prior: Any, stats: Any) -> Any:
+    """``prior`` brought to the shared fields of ``stats`` (anchor, point), where the part has any."""
+    align = getattr(part, "align", None)
+    return align(prior, stats) if align else prior
 
 
 def encoded(family: Any, x: Any) -> Any:

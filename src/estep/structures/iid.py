@@ -135,7 +135,7 @@ class Iid:
         """Classes in another order."""
         return IidParams(params.weights[order])
 
-    def sample(self, params: IidParams, n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    def sample(self, params: IidParams, n: int, rng: np.random.Generator, **where: Any) -> NDArray[np.intp]:
         """``n`` class labels."""
         return rng.choice(params.weights.size, size=n, p=params.weights)
 

@@ -201,7 +201,7 @@ def samples_follow_the_prior(case: StructureCase) -> None:
     """``sample`` draws labels 0..k-1, and at the true parameters their score has mean zero."""
     if not hasattr(case.structure, "sample") or case.given is not None:
         return
-    law, rng, n, scores = "samples_follow_the_prior", case.rng(), 200, []
+    law, rng, n, scores = "samples_follow_the_prior", case.rng(), 500, []
     for _ in range(60):
         labels = np.asarray(case.structure.sample(case.params, n, rng))
         if labels.shape != (n,) or labels.min() < 0 or labels.max() >= case.k:

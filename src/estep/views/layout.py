@@ -58,7 +58,8 @@ def number(value: float, decimals: int = 4) -> str:
 def table(title: str, header: Sequence[str], rows: Sequence[Row], width: int = WIDTH) -> list[str]:
     """Lines of a table with right-aligned columns, in blocks of as many columns as fit into ``width``.
 
-    >>> for line in table("component", ["0", "1"], [Row("weight", ["0.25", "0.75"]), Row("mean"), Row("  x0", ["-1", "9"])]):
+    >>> rows = [Row("weight", ["0.25", "0.75"]), Row("mean"), Row("  x0", ["-1", "9"])]
+    >>> for line in table("component", ["0", "1"], rows):
     ...     print(line)
     component     0     1
     weight     0.25  0.75

@@ -167,6 +167,7 @@ def _about_starts(result: Result) -> list[str]:
     polished = sum(count for _, count in starts.optima)
     if polished > 1 and starts.optima[0][1] == 1 and result.status is not Status.HIT_CAP:
         said.append(
-            f"Only 1 of {polished} starts run to the end reached the best optimum found: a better one may exist. Raise n_init."
+            f"Only 1 of {polished} starts run to the end reached the best optimum found: a better one may exist; "
+            "raise n_init."
         )
     return said

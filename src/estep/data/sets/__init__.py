@@ -32,6 +32,6 @@ def load_faithful() -> tuple[Array, tuple[str, ...]]:
 
 
 def _read(name: str) -> tuple[Array, tuple[str, ...]]:
-    with resources.files(__name__).joinpath(name).open("r", encoding="utf-8", newline="") as file:
-        header, *rows = csv.reader(file)
+    text = resources.files(__name__).joinpath(name).read_text(encoding="utf-8")
+    header, *rows = csv.reader(text.splitlines())
     return np.array(rows, dtype=float), tuple(header)

@@ -1,0 +1,280 @@
+"""Pictures of a selection and of a fit, with matplotlib, which is loaded on first use.
+
+    ellipse of s standard deviations    (x - mu)' Sigma^-1 (x - mu) = s^2:  half-axes s sqrt(lambda_j) along the axes of Sigma
+    colour of a row                     sum_k r_ik c_k: a row between two components has a colour between theirs
+    curve of a component                w_k p(x | theta_k); their sum is the fitted density
+
+Figures are returned, never shown; no global state of matplotlib is read or changed beyond its defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from estep.core.record import Array
+from estep.families.normal import Normal
+from estep.views.palette import NOISE, colours, mixed
+from estep.views.table import moments
+from estep.views.words import column_names, component_names, inner_family, is_noisy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_POINTS = 20_000
+GRID = 400
+INK, SOFT = "#222222", "#8a8a8a"
+
+
+def plot_selection(selection: Any, ax: Axes | None = None) -> Figure:
+    """Criterion against the number of components, a line for each combination of the other settings.
+
+    Parameters
+    ----------
+    selection : Selection
+        What ``estep.select`` returned.
+    ax : matplotlib Axes, optional
+        Where to draw; otherwise a new figure is made.
+
+    Returns
+    -------
+    matplotlib Figure
+        The best fit is marked; fits that could not be used are gaps, and counted below the picture.
+
+    Raises
+    ------
+    ImportError
+        Where matplotlib is missing, naming what to install.
+    """
+    from estep.views.curves import draw_selection
+
+    ax = new_axes("plot_selection", (7.2, 4.6)) if ax is None else ax
+    draw_selection(selection, ax)
+    return figure_of(ax)
+
+
+def plot_clusters(estimator: Any, X: Any, columns: Sequence[Any] | None = None, ax: Axes | None = None) -> Figure:
+    """Rows coloured by component with the ellipses of the components, or for one column a histogram with their curves.
+
+    Parameters
+    ----------
+    estimator : fitted mixture
+        Ellipses (1 and 2 standard deviations) need normal components; other families get coloured rows.
+    X : array or DataFrame (n, d)
+        Rows; those with a missing entry in the columns drawn are ticks along the axis they were observed on.
+    columns : sequence of one or two, optional
+        Names or positions of the columns; otherwise the first two.
+    ax : matplotlib Axes, optional
+        Where to draw; otherwise a new figure is made.
+
+    Returns
+    -------
+    matplotlib Figure
+
+    Raises
+    ------
+    ValueError
+        On an unknown column, or one column out of several of a family without marginals.
+    ImportError
+        Where matplotlib is missing, naming what to install.
+    """
+    chosen = _chosen(estimator, columns)
+    _refuse_marginal(estimator, chosen)
+    ax = new_axes("plot_clusters", (6.0, 4.8)) if ax is None else ax
+    draw = _draw_histogram if len(chosen) == 1 else _draw_scatter
+    draw(estimator, X, chosen, ax)
+    tidy(ax)
+    return figure_of(ax)
+
+
+def new_axes(caller: str, size: tuple[float, float]) -> Axes:
+    """Axes in a figure of their own, without pyplot; raises ImportError naming what to install."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError(f"{caller} draws with matplotlib, which is not installed: pip install estep[plot]") from None
+    return Figure(figsize=size, layout="constrained").add_subplot()
+
+
+def figure_of(ax: Axes) -> Figure:
+    """The figure that ``ax`` belongs to."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+def tidy(ax: Axes) -> None:
+    """Open frame, quiet ticks."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(SOFT)
+    ax.tick_params(color=SOFT, labelcolor=INK)
+
+
+# --- two columns ---
+
+
+def _draw_scatter(estimator: Any, X: Any, chosen: list[int], ax: Axes) -> None:
+    values, resp = _rows(estimator, X, ax)
+    points = values[:, chosen]
+    seen = ~np.isnan(points)
+    whole = seen.all(axis=1)
+    shades = mixed(resp, is_noisy(estimator.result_))
+    size = float(np.clip(4000.0 / max(len(points), 1), 2.0, 26.0))
+    ax.scatter(*points[whole].T, s=size, c=shades[whole], alpha=0.75, linewidths=0, rasterized=len(points) > 5000, label="rows")
+    _ticks_of_partial(points, seen, shades, ax)
+    if isinstance(inner_family(estimator.result_), Normal):
+        _draw_ellipses(estimator, chosen, ax)
+    ax.margins(0.06)
+    names = column_names(estimator)
+    ax.set_xlabel(names[chosen[0]])
+    ax.set_ylabel(names[chosen[1]])
+    _legend(estimator, ax)
+
+
+def _draw_ellipses(estimator: Any, chosen: list[int], ax: Axes) -> None:
+    from matplotlib.patches import Ellipse
+    from matplotlib.patheffects import withStroke
+
+    means, covariances = moments(estimator)
+    halo = [withStroke(linewidth=3.0, foreground="white", alpha=0.85)]
+    for k, colour in zip(range(len(means)), colours(len(means)), strict=True):
+        centre = means[k, chosen]
+        width, height, angle = ellipse(covariances[k][np.ix_(chosen, chosen)])
+        for sds, style in ((1, "-"), (2, "--")):
+            ax.add_patch(
+                Ellipse(
+                    (float(centre[0]), float(centre[1])), sds * width, sds * height, angle=angle, fill=False, edgecolor=colour,
+                    linewidth=1.6, linestyle=style, path_effects=halo, label=f"component {k}: {sds} sd", zorder=3,
+                )
+            )  # fmt: skip
+        ax.plot(*centre, marker="P", markersize=8, color=colour, markeredgecolor="white", label=f"mean {k}", zorder=4, ls="none")
+
+
+def ellipse(covariance: Array) -> tuple[float, float, float]:
+    """Width, height (of one standard deviation: twice the half-axes) and angle in degrees of the major axis.
+
+    >>> ellipse(np.diag([4.0, 1.0]))
+    (4.0, 2.0, 0.0)
+    """
+    variances, axes = np.linalg.eigh(covariance)
+    major = axes[:, 1] if axes[0, 1] >= 0 else -axes[:, 1]
+    width, height = 2.0 * np.sqrt(variances[::-1])
+    return float(width), float(height), float(np.degrees(np.arctan2(major[1], major[0])))
+
+
+def _ticks_of_partial(points: Array, seen: Any, shades: Array, ax: Axes) -> None:
+    """Rows with one of the two entries missing, as ticks inside the axis that they were observed on."""
+    x_only, y_only = seen[:, 0] & ~seen[:, 1], ~seen[:, 0] & seen[:, 1]
+    if x_only.any():
+        ax.vlines(points[x_only, 0], 0.0, 0.02, colors=shades[x_only], transform=ax.get_xaxis_transform(), label="y missing")
+    if y_only.any():
+        ax.hlines(points[y_only, 1], 0.0, 0.02, colors=shades[y_only], transform=ax.get_yaxis_transform(), label="x missing")
+
+
+# --- one column ---
+
+
+def _draw_histogram(estimator: Any, X: Any, chosen: list[int], ax: Axes) -> None:
+    values, _ = _rows(estimator, X, ax)
+    x = values[:, chosen[0]]
+    x = x[~np.isnan(x)]
+    heights, edges = np.histogram(x, bins=_bins(x), density=True)
+    ax.stairs(heights, edges, fill=True, color="#dcdcdc", label="rows")
+    pad = 0.05 * (edges[-1] - edges[0])
+    grid = np.linspace(edges[0] - pad, edges[-1] + pad, GRID)
+    curves = _densities(estimator, grid, chosen[0]) * estimator.result_.params.structure.weights
+    names = component_names(estimator)
+    for k, (name, colour) in enumerate(zip(names, _component_colours(estimator), strict=True)):
+        ax.plot(grid, curves[:, k], color=colour, linewidth=1.8, label=_named(estimator, name, k))
+    if len(names) > 1:
+        ax.plot(grid, curves.sum(axis=1), color=INK, linewidth=1.4, linestyle=(0, (4, 2)), label="sum")
+    ax.set_xlim(grid[0], grid[-1])
+    ax.set_ylim(0.0, 1.06 * max(float(heights.max()), float(curves.sum(axis=1).max())))
+    ax.set_xlabel(column_names(estimator)[chosen[0]])
+    ax.set_ylabel("density")
+    ax.legend(frameon=False, fontsize="small")
+
+
+def _bins(x: Array) -> Array:
+    """Edges by Freedman and Diaconis, between 10 and 60 bins."""
+    edges = np.histogram_bin_edges(x, bins="fd")
+    return edges if 11 <= edges.size <= 61 else np.histogram_bin_edges(x, bins=int(np.clip(edges.size - 1, 10, 60)))
+
+
+def _densities(estimator: Any, grid: Array, column: int) -> Array:
+    """Densities (grid, k) of the components in one column, noise last."""
+    result = estimator.result_
+    if not isinstance(inner_family(result), Normal) or estimator.n_features_in_ == 1:
+        family = result.model.family
+        return np.exp(family.log_density(result.params.family, family.encode(grid[:, None])))
+    means, covariances = moments(estimator)
+    mean, sd = means[:, column], np.sqrt(covariances[:, column, column])
+    curves = np.exp(-0.5 * ((grid[:, None] - mean) / sd) ** 2) / (sd * np.sqrt(2.0 * np.pi))
+    if not is_noisy(result):
+        return np.asarray(curves)
+    side = np.exp(-result.model.family.log_sides[column])
+    return np.column_stack([curves, np.full(grid.size, side)])
+
+
+# --- both ---
+
+
+def _chosen(estimator: Any, columns: Sequence[Any] | None) -> list[int]:
+    """Positions of the columns to draw, one or two."""
+    names = column_names(estimator)
+    if columns is None:
+        return list(range(min(len(names), 2)))
+    given = [columns] if isinstance(columns, str | int) else list(columns)
+    if len(given) not in (1, 2):
+        raise ValueError(f"columns has {len(given)} entries; give one (a histogram) or two (a scatter plot)")
+    return [_position(column, names) for column in given]
+
+
+def _position(column: Any, names: list[str]) -> int:
+    if isinstance(column, str) and column in names:
+        return names.index(column)
+    if isinstance(column, int | np.integer) and 0 <= column < len(names):
+        return int(column)
+    raise ValueError(f"columns names {column!r}; the columns are {names[:12]} (or positions 0..{len(names) - 1})")
+
+
+def _refuse_marginal(estimator: Any, chosen: list[int]) -> None:
+    family = inner_family(estimator.result_)
+    if len(chosen) == 1 and estimator.n_features_in_ > 1 and not isinstance(family, Normal):
+        raise ValueError(f"columns: {type(family).__name__} has no curve for one of several columns; name two columns")
+
+
+def _rows(estimator: Any, X: Any, ax: Axes) -> tuple[Array, Array]:
+    """The rows, at most ``MOST_POINTS`` of them at random, and their responsibilities."""
+    n = len(X)
+    if n > MOST_POINTS:
+        some = np.sort(np.random.default_rng(0).choice(n, MOST_POINTS, replace=False))
+        X = X.iloc[some] if hasattr(X, "iloc") else X[some]
+        ax.set_title(f"{MOST_POINTS:,} of {n:,} rows, drawn at random", fontsize="small", color=SOFT, loc="right")
+    return np.asarray(X, dtype=float), np.asarray(estimator.predict_proba(X))
+
+
+def _legend(estimator: Any, ax: Axes) -> None:
+    from matplotlib.lines import Line2D
+
+    names = component_names(estimator)
+    handles = [
+        Line2D([], [], marker="o", linestyle="none", color=colour, label=_named(estimator, name, k))
+        for k, (name, colour) in enumerate(zip(names, _component_colours(estimator), strict=True))
+    ]
+    if isinstance(inner_family(estimator.result_), Normal):
+        handles += [Line2D([], [], color=SOFT, ls=style, label=f"{sds} sd") for sds, style in ((1, "-"), (2, "--"))]
+    ax.legend(handles=handles, frameon=False, fontsize="small", loc="best")
+
+
+def _named(estimator: Any, name: str, k: int) -> str:
+    weight = float(estimator.result_.params.structure.weights[k])
+    return f"{name if name == 'noise' else f'component {name}'} ({weight:.2f})"
+
+
+def _component_colours(estimator: Any) -> list[str]:
+    k = int(estimator.result_.model.k)
+    return [*colours(k - 1), NOISE] if is_noisy(estimator.result_) else colours(k)
