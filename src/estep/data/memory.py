@@ -105,7 +105,7 @@ class Memory:
 
     def _ends_within(self, rows: slice) -> NDArray[np.intp]:
         assert self.ends is not None
-        return self.ends[(self.ends > rows.start) & (self.ends <= rows.stop)] - rows.start
+        return np.asarray(self.ends[(self.ends > rows.start) & (self.ends <= rows.stop)] - rows.start)
 
     def sum(self, fn: Callable[[Chunk], Any]) -> Any:
         """``fn`` of every block, added in block order."""

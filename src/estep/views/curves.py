@@ -14,7 +14,7 @@ import numpy as np
 
 from estep.core.record import Array
 from estep.families.covariance import CODES, NAMES
-from estep.inference.select import SAME_AT_ONE
+from estep.inference.select import SAME_AT_ONE, STRUCTURES
 from estep.views.palette import colours
 
 if TYPE_CHECKING:
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
 MARKERS = ("o", "s", "^", "v", "D", "P", "X")
 PAIRS = ("II", "EI", "VI", "EE", "VE", "EV", "VV")
-NAMED = ("bic", "aic", "icl")
-ROOM = 1.12
-"""Where the view ends above: this times the range that the shown part of the curves spans."""
+WRITTEN = {"bic": "BIC", "aic": "AIC", "icl": "ICL", "icl_entropy": "ICL (entropy)"}
+LONGEST = 24
+"""Names of curves up to this length are written beside the best."""
+FLAT = 3.0
+"""The view is cut where the whole range is more than this times that of the best three quarters of the values."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,36 +48,57 @@ def curves_of(selection: Any) -> tuple[str, list[Any], list[Curve]]:
         if cell.usable:
             values[places.index(cell.settings[axis])] = cell.criterion
     _share_one_component(found, places, axis)
-    return axis, places, [Curve(name, values) for name, values in found.items()]
+    names = sorted(found, key=lambda name: STRUCTURES.index(name) if name in STRUCTURES else -1)
+    return axis, places, [Curve(name, found[name]) for name in names]
 
 
 def draw_selection(selection: Any, ax: Axes) -> None:
-    """Draw the curves, mark the best, name what failed."""
-    from estep.views.plot import INK, SOFT, tidy
+    """Draw the curves, mark the best, name what failed and what lies above the view."""
+    from estep.views.plot import SOFT, tidy
 
     axis, places, curves = curves_of(selection)
     numeric = all(isinstance(place, int | float | np.number) for place in places)
     x = np.asarray(places, dtype=float) if numeric else np.arange(len(places), dtype=float)
+    low, high, cut = view(np.concatenate([curve.values for curve in curves]))
     for i, curve in enumerate(curves):
-        ax.plot(x, curve.values, label=curve.name or selection.criterion.upper(), linewidth=1.3, markersize=5, **look(curve.name, i))
-    best = selection.best_cell
-    at, height = float(x[places.index(best.settings[axis])]), float(best.criterion)
-    words = ", ".join(part for part in (_name_of(best.settings, axis), str(best.settings[axis])) if part)
-    ax.plot([at], [height], marker="o", markersize=13, markerfacecolor="none", markeredgecolor=INK, linestyle="none", label="_best")
-    ax.annotate(f"best: {words}\n{height:.1f}", (at, height), (0, -16), textcoords="offset points", ha="center", va="top", fontsize="small")
-    ax.set_ylim(*view([curve.values for curve in curves], height))
+        above = not (curve.values <= high).any() and np.isfinite(curve.values).any()
+        label = (curve.name or criterion_name(selection)) + (" (above)" if above else "")
+        ax.plot(x, curve.values, label=label, linewidth=1.3, markersize=5, **look(curve.name, i))
+    _mark_best(selection, axis, x, places, ax)
+    ax.set_ylim(low, high)
     ax.set_xticks(x, [str(place) for place in places])
     ax.set_xlabel("number of components" if axis == "n_components" else axis)
-    shown = selection.criterion.upper() if selection.criterion in NAMED else selection.criterion
-    ax.set_ylabel(f"{shown} (lower is better)")
+    ax.set_ylabel(f"{criterion_name(selection)} (lower is better)")
     ax.grid(axis="y", color="#ececec", linewidth=0.8)
     ax.set_axisbelow(True)
-    if selection.failures:
-        note = f"{len(selection.failures)} of {len(selection.table)} fits could not be used"
-        ax.set_title(note, fontsize="small", color=SOFT, loc="right")
+    failed = f"{len(selection.failures)} of {len(selection.table)} fits could not be used" if selection.failures else ""
+    said = [part for part in (failed, f"cut off above {high:.0f}" if cut else "") if part]
+    ax.set_title("; ".join(said), fontsize="small", color=SOFT, loc="right")
     if len(curves) > 1:
-        ax.legend(frameon=False, fontsize="small", ncols=2 if len(curves) > 6 else 1, loc="upper right")
+        ax.legend(frameon=False, fontsize="small", handlelength=3.0, loc="center left", bbox_to_anchor=(1.0, 0.5))
     tidy(ax)
+
+
+def criterion_name(selection: Any) -> str:
+    """The criterion as it is written."""
+    return str(WRITTEN.get(selection.criterion, selection.criterion))
+
+
+def _mark_best(selection: Any, axis: str, x: Array, places: list[Any], ax: Axes) -> None:
+    from estep.views.plot import INK
+
+    best = selection.best_cell
+    place = best.settings[axis]
+    i = places.index(place)
+    count = f"{place} component{'s' if place != 1 else ''}" if axis == "n_components" else str(place)
+    name = _name_of(best.settings, axis)
+    words = f"{name}, {count}" if 0 < len(name) <= LONGEST else count
+    side = {0: "left", len(places) - 1: "right"}.get(i, "center")
+    point = (float(x[i]), float(best.criterion))
+    ring = {"marker": "o", "markersize": 13, "markerfacecolor": "none", "markeredgecolor": INK, "linestyle": "none"}
+    ax.plot([point[0]], [point[1]], label="_best", **ring)  # type: ignore[arg-type]
+    text = f"best: {words}\n{criterion_name(selection)} {best.criterion:.1f}"
+    ax.annotate(text, point, (0, -12), textcoords="offset points", ha=side, va="top", fontsize="small")
 
 
 def look(name: str, i: int) -> dict[str, Any]:
@@ -88,12 +111,20 @@ def look(name: str, i: int) -> dict[str, Any]:
     return {"color": colour, "marker": MARKERS[place], "linestyle": "-" if equal else "--", "markerfacecolor": face}
 
 
-def view(values: list[Array], best: float) -> tuple[float, float]:
-    """Limits of the y axis."""
-    flat = np.concatenate(values)
-    flat = flat[np.isfinite(flat)]
-    span = max(float(flat.max()) - best, 1e-9 * abs(best), 1e-12)
-    return best - 0.18 * span, best + ROOM * span
+def view(values: Array) -> tuple[float, float, bool]:
+    """Limits of the y axis, and whether they cut anything off.
+
+    Where the worst fits would press the others flat, the view ends a little above three quarters of the values.
+
+    >>> view(np.array([0.0, 1.0, 2.0, 3.0]))[2], view(np.array([0.0, 1.0, 2.0, 3.0, 100.0]))[2]
+    (False, True)
+    """
+    finite = values[np.isfinite(values)]
+    low, high = float(finite.min()), float(finite.max())
+    usual = float(np.quantile(finite, 0.75)) - low
+    cut = usual > 0 and high - low > FLAT * usual
+    span = max(1.6 * usual if cut else high - low, 1e-9 * abs(low), 1e-12)
+    return low - 0.2 * span, low + 1.06 * span, cut
 
 
 def _name_of(settings: Mapping[str, Any], axis: str) -> str:

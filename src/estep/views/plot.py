@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_POINTS = 20_000
+MOST_INSIDE = 6
 GRID = 400
 INK, SOFT = "#222222", "#8a8a8a"
 
@@ -123,7 +124,7 @@ def _draw_scatter(estimator: Any, X: Any, chosen: list[int], ax: Axes) -> None:
     whole = seen.all(axis=1)
     shades = mixed(resp, is_noisy(estimator.result_))
     size = float(np.clip(4000.0 / max(len(points), 1), 2.0, 26.0))
-    ax.scatter(*points[whole].T, s=size, c=shades[whole], alpha=0.75, linewidths=0, rasterized=len(points) > 5000, label="rows")
+    ax.scatter(*points[whole].T, s=size, c=shades[whole], alpha=0.65, linewidths=0, zorder=2, rasterized=len(points) > 5000, label="rows")
     _ticks_of_partial(points, seen, shades, ax)
     if isinstance(inner_family(estimator.result_), Normal):
         _draw_ellipses(estimator, chosen, ax)
@@ -136,10 +137,8 @@ def _draw_scatter(estimator: Any, X: Any, chosen: list[int], ax: Axes) -> None:
 
 def _draw_ellipses(estimator: Any, chosen: list[int], ax: Axes) -> None:
     from matplotlib.patches import Ellipse
-    from matplotlib.patheffects import withStroke
 
     means, covariances = moments(estimator)
-    halo = [withStroke(linewidth=3.0, foreground="white", alpha=0.85)]
     for k, colour in zip(range(len(means)), colours(len(means)), strict=True):
         centre = means[k, chosen]
         width, height, angle = ellipse(covariances[k][np.ix_(chosen, chosen)])
@@ -147,10 +146,10 @@ def _draw_ellipses(estimator: Any, chosen: list[int], ax: Axes) -> None:
             ax.add_patch(
                 Ellipse(
                     (float(centre[0]), float(centre[1])), sds * width, sds * height, angle=angle, fill=False, edgecolor=colour,
-                    linewidth=1.6, linestyle=style, path_effects=halo, label=f"component {k}: {sds} sd", zorder=3,
+                    linewidth=1.5, linestyle=style, label=f"component {k}: {sds} sd", zorder=3,
                 )
             )  # fmt: skip
-        ax.plot(*centre, marker="P", markersize=8, color=colour, markeredgecolor="white", label=f"mean {k}", zorder=4, ls="none")
+        ax.plot(*centre, marker="P", markersize=11, color=colour, mec="white", mew=1.2, label=f"mean {k}", zorder=4, ls="none")
 
 
 def ellipse(covariance: Array) -> tuple[float, float, float]:
@@ -181,9 +180,9 @@ def _draw_histogram(estimator: Any, X: Any, chosen: list[int], ax: Axes) -> None
     values, _ = _rows(estimator, X, ax)
     x = values[:, chosen[0]]
     x = x[~np.isnan(x)]
-    heights, edges = np.histogram(x, bins=_bins(x), density=True)
+    heights, edges = np.histogram(x, bins=_bins(estimator, x, chosen[0]), density=True)
     ax.stairs(heights, edges, fill=True, color="#dcdcdc", label="rows")
-    pad = 0.05 * (edges[-1] - edges[0])
+    pad = 0.08 * (edges[-1] - edges[0])
     grid = np.linspace(edges[0] - pad, edges[-1] + pad, GRID)
     curves = _densities(estimator, grid, chosen[0]) * estimator.result_.params.structure.weights
     names = component_names(estimator)
@@ -198,10 +197,14 @@ def _draw_histogram(estimator: Any, X: Any, chosen: list[int], ax: Axes) -> None
     ax.legend(frameon=False, fontsize="small")
 
 
-def _bins(x: Array) -> Array:
-    """Edges by Freedman and Diaconis, between 10 and 60 bins."""
-    edges = np.histogram_bin_edges(x, bins="fd")
-    return edges if 11 <= edges.size <= 61 else np.histogram_bin_edges(x, bins=int(np.clip(edges.size - 1, 10, 60)))
+def _bins(estimator: Any, x: Array, column: int) -> int:
+    """Number of bins: Scott's (1979) width 3.49 sd n^(-1/3), with the sd within components where they are normal."""
+    sd = float(x.std())
+    if isinstance(inner_family(estimator.result_), Normal):
+        _, covariances = moments(estimator)
+        sd = float(np.sqrt(covariances[:, column, column]).mean())
+    width = 3.49 * sd * x.size ** (-1.0 / 3.0)
+    return int(np.clip(np.ptp(x) / width if width > 0 else 1, 10, 60))
 
 
 def _densities(estimator: Any, grid: Array, column: int) -> Array:
@@ -267,7 +270,8 @@ def _legend(estimator: Any, ax: Axes) -> None:
     ]
     if isinstance(inner_family(estimator.result_), Normal):
         handles += [Line2D([], [], color=SOFT, ls=style, label=f"{sds} sd") for sds, style in ((1, "-"), (2, "--"))]
-    ax.legend(handles=handles, frameon=False, fontsize="small", loc="best")
+    outside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if len(handles) > MOST_INSIDE else {"loc": "best"}
+    ax.legend(handles=handles, frameon=False, fontsize="small", borderaxespad=1.0, **outside)
 
 
 def _named(estimator: Any, name: str, k: int) -> str:
