@@ -30,7 +30,7 @@ def draw(selection: Any, X: Any) -> Figure:
     plot_selection(selection, ax=left)
     left.set_title(f"{len(selection.table)} fits compared", loc="left", fontweight="bold", fontsize="medium")
     plot_clusters(selection.best_, X, ax=right)
-    right.set_title("The best: Old Faithful's eruptions", loc="left", fontweight="bold", fontsize="medium")
+    right.set_title("Old Faithful: the best fit", loc="left", fontweight="bold", fontsize="medium")
     right.set_xlabel(LABELS[0])
     right.set_ylabel(LABELS[1])
     return figure
@@ -41,7 +41,7 @@ def main(picture: Path = PICTURE, components: Iterable[int] = range(1, 10), stru
     X, columns = load_faithful()
     print(f"Old Faithful: {len(X)} eruptions; x0 is {columns[0]}, x1 is {columns[1]}, both in minutes.\n")
 
-    grid = dict(n_components=components, covariance_type=structures)
+    grid = {"n_components": components, "covariance_type": structures}
     selection = estep.select(estep.GaussianMixture(random_state=0), X, grid, progress=True)
     print(selection, end="\n\n")
     print(selection.best_.summary(X), end="\n\n")
@@ -54,4 +54,4 @@ def main(picture: Path = PICTURE, components: Iterable[int] = range(1, 10), stru
 
 
 if __name__ == "__main__":
-    main(*(Path(path) for path in sys.argv[1:2]))
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURE)

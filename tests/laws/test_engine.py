@@ -419,7 +419,9 @@ def test_a_checkpoint_of_another_model_or_variant_is_refused(tmp_path):
         mixture(x=clusters(d=3)).fit("none", checkpoint=other)
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"\x00" * len(b)], ids=["half", "empty", "zeros"])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"\x00" * len(b)], ids=["half", "empty", "zeros"]
+)
 def test_a_damaged_checkpoint_is_refused_by_name(tmp_path, damage):
     path = tmp_path / "state"
     climb(max_iter=20, checkpoint=path)

@@ -53,7 +53,12 @@ def one_more_coordinate(part, *args):
     """A support that miscounts."""
     support = part.support(*args)
     return types.SimpleNamespace(
-        entries=support.entries, count=support.count + 1, check=support.check, pack=support.pack, unpack=support.unpack, pull=support.pull
+        entries=support.entries,
+        count=support.count + 1,
+        check=support.check,
+        pack=support.pack,
+        unpack=support.unpack,
+        pull=support.pull,
     )
 
 
@@ -182,9 +187,7 @@ FAMILY_BUGS = {
     },
     "fit_maximises_q": {
         "the divisor is n - 1": family(fit=whole_block_fit),
-        "means are not updated": family(
-            fit=lambda part, s, p, u: NormalParams(p.means, part.fit(s, p, u).covariances)
-        ),
+        "means are not updated": family(fit=lambda part, s, p, u: NormalParams(p.means, part.fit(s, p, u).covariances)),
         "the start is returned": family(fit=lambda part, s, p, u: p),
     },
     "fit_moves_only_what_is_free": {
@@ -211,9 +214,7 @@ FAMILY_BUGS = {
         ),
     },
     "components_permute": {
-        "only the means are permuted": family(
-            permute=lambda part, p, order: NormalParams(p.means[order], p.covariances)
-        ),
+        "only the means are permuted": family(permute=lambda part, p, order: NormalParams(p.means[order], p.covariances)),
         "the inverse order": family(permute=lambda part, p, order: part.permute(p, np.argsort(order))),
     },
     "samples_follow_the_density": {
@@ -221,14 +222,10 @@ FAMILY_BUGS = {
         "variances in place of deviations": family(
             sample=lambda part, p, labels, rng: part.sample(larger(p, 1.3), labels, rng)
         ),
-        "labels are ignored": family(
-            sample=lambda part, p, labels, rng: part.sample(p, rng.permutation(labels), rng)
-        ),
+        "labels are ignored": family(sample=lambda part, p, labels, rng: part.sample(p, rng.permutation(labels), rng)),
     },
     "missing_rows_say_nothing": {
-        "a missing row has a density": family(
-            log_density=lambda part, p, e: part.log_density(p, e) - 0.1 * (e.n == 1)
-        ),
+        "a missing row has a density": family(log_density=lambda part, p, e: part.log_density(p, e) - 0.1 * (e.n == 1)),
         "a missing row is taken for a row at the mean": family(
             stats=lambda part, p, e, r: part.stats(p, part.encode(np.nan_to_num(rows_of(part, e))), r)
         ),
@@ -440,7 +437,9 @@ MODEL_BUGS = {
         "the anchor depends on the chunk": model(inner={"stats": about_its_own_mean}),
     },
     "row_order_does_not_matter": {
-        "later rows count for more": model(estep=objective_plus(lambda chunk: float(1e-6 * np.arange(len(chunk)) @ chunk.x[:, 0]))),
+        "later rows count for more": model(
+            estep=objective_plus(lambda chunk: float(1e-6 * np.arange(len(chunk)) @ chunk.x[:, 0]))
+        ),
     },
     "threads_do_not_matter": {"the pool's threads differ": model(estep=objective_plus(in_a_pool))},
     "components_permute": {"the first component is special": model(mstep=favours_the_first)},
@@ -452,7 +451,9 @@ MODEL_BUGS = {
     },
     "mstep_maximises_q": {
         "the prior is counted twice": model(prior=True, mstep=prior_twice),
-        "the prior is forgotten": model(prior=True, with_imagined=None, mstep=lambda part, s, p: dataclasses.replace(part, prior=None).mstep(s, p)),
+        "the prior is forgotten": model(
+            prior=True, with_imagined=None, mstep=lambda part, s, p: dataclasses.replace(part, prior=None).mstep(s, p)
+        ),
     },
     "weight_two_is_seen_twice": {"weights are ignored": model(estep=unweighted)},
     "labels_are_obeyed": {"sets of labels are overlooked": model(estep=codes_only)},
@@ -500,7 +501,11 @@ def test_a_state_that_loses_digits_is_caught(monkeypatch):
     from estep.testing import model as laws
 
     save = laws.save_state
-    monkeypatch.setattr(laws, "save_state", lambda state, path, variant: save(dataclasses.replace(state, params=halved(state.params)), path, variant))
+    monkeypatch.setattr(
+        laws,
+        "save_state",
+        lambda state, path, variant: save(dataclasses.replace(state, params=halved(state.params)), path, variant),
+    )
     law = laws.a_state_before_the_first_pass_is_kept
     with pytest.raises(AssertionError, match="law a_state_before_the_first_pass_is_kept is broken"):
         law(model()())
@@ -524,6 +529,9 @@ def test_every_law_has_a_planted_bug(laws, bugs):
 
 @pytest.mark.parametrize("bug", ["the divisor is n - 1", "means are not updated"])
 def test_the_public_check_names_the_law(bug):
-    wrong = {"the divisor is n - 1": whole_block_fit, "means are not updated": lambda part, s, p, u: NormalParams(p.means, part.fit(s, p, u).covariances)}
+    wrong = {
+        "the divisor is n - 1": whole_block_fit,
+        "means are not updated": lambda part, s, p, u: NormalParams(p.means, part.fit(s, p, u).covariances),
+    }
     with pytest.raises(AssertionError, match=r"law fit_maximises_q is broken: .* nats are left"):
         check_family(altered(Normal("VVI"), fit=wrong[bug]), rows(), k=2)

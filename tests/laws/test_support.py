@@ -246,7 +246,11 @@ def test_a_support_names_the_parameter_it_refuses():
 @pytest.mark.parametrize("code", CODES)
 def test_fixed_and_tied_covariances(code):
     k, d = 4, 2
-    base = np.repeat(np.array([1.0, 2.0]), 1) * np.ones((k, 1)) if code.endswith("I") else np.tile([[2.0, 0.3], [0.3, 1.0]], (k, 1, 1))
+    base = (
+        np.repeat(np.array([1.0, 2.0]), 1) * np.ones((k, 1))
+        if code.endswith("I")
+        else np.tile([[2.0, 0.3], [0.3, 1.0]], (k, 1, 1))
+    )
     if code in ("EII", "VII"):
         base = np.ones((k, d))
     fixed = np.full_like(base, np.nan)

@@ -13,6 +13,8 @@ from estep.core.record import Array
 from estep.data.memory import Memory
 
 DISTINCT_LOOK = 10_000
+LARGEST = 1e150  # squares of larger values leave the range of float64
+MISSPELT = ("-1", "nan", "None", "<NA>")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Rows:
 
 def read_rows(self: Any, X: Any, y: Any, sample_weight: Any, labels: Any, k: int, *, reset: bool, noise: bool = False) -> Rows:
     """Check ``X`` and what belongs to its rows. Rows of weight 0 are dropped: they are absent."""
-    x = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan", ensure_min_samples=1)
+    x = read_matrix(self, X, reset)
     weight = read_weight(sample_weight, len(x))
     n_named = k - 1 if noise else k
     allowed = None if n_named == 1 and labels is None else read_labels(y, labels, len(x), n_named, k, self)
@@ -52,6 +54,22 @@ def read_rows(self: Any, X: Any, y: Any, sample_weight: Any, labels: Any, k: int
         return Rows(x, weight, allowed, None)
     kept = weight > 0
     return Rows(x[kept], weight[kept], None if allowed is None else allowed[kept], kept)
+
+
+def read_matrix(self: Any, X: Any, reset: bool) -> Array:
+    """Numbers (n, d), float32 or float64; NaN, None and masked entries are missing."""
+    if np.ma.isMaskedArray(X):
+        X = np.ma.asarray(X, dtype=float).filled(np.nan)
+    try:
+        x: Array = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan")
+    except ValueError as error:
+        if not str(error).startswith(("could not convert", "setting an array")):
+            raise
+        raise ValueError(f"X must hold numbers, with NaN where missing: {error}; encode or drop columns of text") from None
+    with np.errstate(invalid="ignore"):
+        if (np.abs(x) > LARGEST).any():
+            raise ValueError(f"X holds values beyond {LARGEST:g}, whose squares overflow; rescale its columns")
+    return x
 
 
 def read_weight(sample_weight: Any, n: int) -> Array | None:
@@ -90,7 +108,8 @@ def read_labels(y: Any, labels: Any, n: int, n_named: int, k: int, self: Any) ->
 
 def read_codes(y: Any, n: int, k: int, classes: Any) -> NDArray[np.intp]:
     """Class codes from ``y``: -1, NaN and None are unlabelled; integers are component numbers, other labels sorted classes."""
-    values = np.asarray(y, dtype=object).ravel() if np.ndim(y) == 2 and np.shape(y)[1] == 1 else np.asarray(y, dtype=object)
+    values = np.asarray(y, dtype=object)
+    values = values.ravel() if values.ndim == 2 and values.shape[1] == 1 else values
     if values.shape != (n,):
         raise ValueError(f"y has shape {values.shape}, expected ({n},): one label a row of X (-1, NaN or None where unknown)")
     unknown = np.array([_unlabelled(v) for v in values], dtype=bool)
@@ -104,9 +123,11 @@ def read_codes(y: Any, n: int, k: int, classes: Any) -> NDArray[np.intp]:
                 f"y holds the class {odd[0]}, but the components are 0..{k - 1}; relabel, or raise n_components (found {odd})"
             )
         return codes
-    names = list(classes) if classes is not None else sorted({str(v) for v in known})
+    names = [str(c) for c in classes] if classes is not None else _names_of(known)
     if len(names) > k:
         raise ValueError(f"y holds {len(names)} classes {names[:5]}, but n_components={k}; raise n_components or merge classes")
+    if strange := sorted({str(v) for v in known} - set(names)):
+        raise ValueError(f"y holds the class {strange[0]!r}, which the fit did not see; it knows {names}")
     codes[~unknown] = [names.index(str(v)) for v in known]
     return codes
 
@@ -116,21 +137,35 @@ def class_names(y: Any) -> list[str] | None:
     if y is None:
         return None
     known = [v for v in np.asarray(y, dtype=object).ravel() if not _unlabelled(v)]
-    return None if all(_whole(v) for v in known) else sorted({str(v) for v in known})
+    return None if all(_whole(v) for v in known) else _names_of(known)
+
+
+def _names_of(known: Any) -> list[str]:
+    """The sorted names of classes; raises ValueError on what looks like a slip."""
+    if fractions := [v for v in known if _number(v) and not _whole(v)]:
+        raise ValueError(f"y holds {fractions[0]!r}, which is no class; labels are whole numbers or names (-1, NaN, None: unknown)")
+    names = sorted({str(v) for v in known})
+    if slips := [name for name in names if name in MISSPELT]:
+        raise ValueError(
+            f"y holds the text {slips[0]!r}, probably an unknown label turned to text; pass y with dtype=object and None there"
+        )
+    return names
 
 
 def read_sets(labels: Any, n: int, n_named: int, k: int) -> NDArray[np.bool_]:
     """Permitted classes (n, k) from booleans, or a sequence with an integer, a set of integers or None for each row."""
-    if isinstance(labels, np.ndarray) and labels.ndim == 2:
-        if labels.shape not in ((n, n_named), (n, k)):
-            raise ValueError(f"labels has shape {labels.shape}, expected ({n}, {n_named}): a column for each component")
+    table = _table_of(labels)
+    if table is not None:
+        if table.shape not in ((n, n_named), (n, k)):
+            raise ValueError(f"labels has shape {table.shape}, expected ({n}, {n_named}): a column for each component")
         mask = np.ones((n, k), dtype=bool)
-        mask[:, : labels.shape[1]] = labels.astype(bool)
-        if labels.shape[1] < k:
-            mask[~labels.astype(bool).all(axis=1), labels.shape[1] :] = False
+        mask[:, : table.shape[1]] = table
+        if table.shape[1] < k:
+            mask[~table.all(axis=1), table.shape[1] :] = False
     else:
-        if len(labels) != n:
-            raise ValueError(f"labels has {len(labels)} entries, expected {n}: one a row of X")
+        if not hasattr(labels, "__len__") or isinstance(labels, str | dict | set) or len(labels) != n:
+            found = f"{len(labels)} entries" if hasattr(labels, "__len__") else repr(labels)
+            raise ValueError(f"labels has {found}, expected {n}: for each row of X a class, a set of classes or None")
         mask = np.stack([_permitted(entry, i, n_named, k) for i, entry in enumerate(labels)])
     if not mask.any(axis=1).all():
         at = int(np.flatnonzero(~mask.any(axis=1))[0])
@@ -138,10 +173,24 @@ def read_sets(labels: Any, n: int, n_named: int, k: int) -> NDArray[np.bool_]:
     return mask
 
 
+def _table_of(labels: Any) -> NDArray[np.bool_] | None:
+    """``labels`` as booleans (n, columns) where it is a table of them (0 and 1 will do), or None."""
+    if len(getattr(labels, "shape", ())) != 2 and not (isinstance(labels, list) and labels and all(map(_flags, labels))):
+        return None
+    table = np.asarray(labels)
+    if table.dtype.kind not in "biuf" or not np.isin(table, (0, 1)).all():
+        raise ValueError(f"labels is a table of {table.dtype}, expected booleans: True where a class is permitted")
+    return table.astype(bool)
+
+
+def _flags(entry: Any) -> bool:
+    return isinstance(entry, list | tuple | np.ndarray) and len(entry) > 0 and all(isinstance(v, bool | np.bool_) for v in entry)
+
+
 def _permitted(entry: Any, row: int, n_named: int, k: int) -> NDArray[np.bool_]:
     if _unlabelled(entry):
         return np.ones(k, dtype=bool)
-    classes = [entry] if _whole(entry) else list(entry)
+    classes = list(entry) if isinstance(entry, list | tuple | set | frozenset | range | np.ndarray) else [entry]
     odd = [c for c in classes if not _whole(c) or not 0 <= int(c) < n_named]
     if odd:
         raise ValueError(f"labels[{row}] names the class {odd[0]!r}, but the components are 0..{n_named - 1}")
@@ -151,7 +200,7 @@ def _permitted(entry: Any, row: int, n_named: int, k: int) -> NDArray[np.bool_]:
 
 
 def _unlabelled(value: Any) -> bool:
-    return value is None or (_number(value) and (value != value or value == -1))
+    return value is None or type(value).__name__ == "NAType" or (_number(value) and (value != value or value == -1))
 
 
 def _number(value: Any) -> bool:
@@ -166,7 +215,8 @@ def require_enough(x: Array, k: int, argument: str) -> None:
     """Raise ValueError when there are fewer rows, or fewer distinct rows, than components, or only one row."""
     if len(x) < 2:
         raise ValueError(
-            f"X has {len(x)} sample (n_samples = {len(x)}), from which no spread can be learned; bring at least 2 rows"
+            f"X has {len(x)} sample (n_samples = {len(x)}) of positive weight, from which no spread can be learned; "
+            "bring at least 2 rows"
         )
     if len(x) < k:
         found = f"{argument}={k} but X has only {len(x)} rows (n_samples = {len(x)})"

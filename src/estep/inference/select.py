@@ -23,7 +23,7 @@ DIAGONAL = ("EII", "VII", "EEI", "VEI", "EVI", "VVI")
 FULL = ("EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV")
 STRUCTURES = DIAGONAL + FULL
 ONE_COLUMN = ("E", "V")
-SCOUT = 1e-5
+SCOUT = 0.05
 CLOSE = 1.0
 SAME_AT_ONE = {"V": "E", "VII": "EII"} | dict.fromkeys(DIAGONAL[3:], "EEI") | dict.fromkeys(FULL[1:], "EEE")
 
@@ -107,8 +107,9 @@ def select(
     """Fit ``estimator`` with every combination of settings in ``grid`` and keep the best by ``criterion``.
 
     Every structure begins from the same partition for a number of components, so that the table compares like with like
-    (mclust's way), and is fitted to SCOUT nats a row. The cells within CLOSE of the best are then fitted again to the
-    estimator's own tolerance from all the starts it asks for, and the best of those wins.
+    (mclust's way), and is fitted until a projected 0.05 nats are left in all, so its criterion is right to about 0.1. The
+    cells within 1 of the best are then fitted again to the estimator's own tolerance from all the starts it asks for,
+    and the best of those wins.
 
     Parameters
     ----------
@@ -221,7 +222,7 @@ class Work:
         began = time.perf_counter()
         model = clone(self.estimator).set_params(**settings)
         if self.scouting:
-            model.set_params(n_init=1, tol=max(model.tol, SCOUT))
+            model.set_params(n_init=1, tol=max(model.tol, SCOUT / len(self.X)))
         model._shared_starts, model._enclosed = self.starts, True
         try:
             with warnings.catch_warnings():

@@ -54,7 +54,7 @@ def curves_of(selection: Any) -> tuple[str, list[Any], list[Curve]]:
 
 def draw_selection(selection: Any, ax: Axes) -> None:
     """Draw the curves, mark the best, name what failed and what lies above the view."""
-    from estep.views.plot import SOFT, tidy
+    from estep.views.plot import SOFT, add_legend, tidy
 
     axis, places, curves = curves_of(selection)
     numeric = all(isinstance(place, int | float | np.number) for place in places)
@@ -75,7 +75,7 @@ def draw_selection(selection: Any, ax: Axes) -> None:
     said = [part for part in (failed, f"cut off above {high:.0f}" if cut else "") if part]
     ax.set_title("; ".join(said), fontsize="small", color=SOFT, loc="right")
     if len(curves) > 1:
-        ax.legend(frameon=False, fontsize="small", handlelength=3.0, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        add_legend(ax, handlelength=3.0, loc="center left", bbox_to_anchor=(1.0, 0.5))
     tidy(ax)
 
 

@@ -34,7 +34,7 @@ def mixed(resp: Array, noisy: bool = False) -> Array:
     """
     k = resp.shape[1]
     names = [*colours(k - 1), NOISE] if noisy else colours(k)
-    return np.clip(resp @ np.array([_rgb(name) for name in names]), 0.0, 1.0)
+    return np.asarray(np.clip(resp @ np.array([_rgb(name) for name in names]), 0.0, 1.0), dtype=float)
 
 
 def _rgb(name: str) -> list[float]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from estep.core.record import Array
 from estep.families.normal import Normal
+from estep.models.latent import encoded
 from estep.views.palette import NOISE, colours, mixed
 from estep.views.table import moments
 from estep.views.words import column_names, component_names, inner_family, is_noisy
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_POINTS = 20_000
+MOST_VECTORS = 5_000
 MOST_INSIDE = 6
 GRID = 400
+SMALL = 3.0
 INK, SOFT = "#222222", "#8a8a8a"
 
 
@@ -114,6 +117,13 @@ def tidy(ax: Axes) -> None:
     ax.tick_params(color=SOFT, labelcolor=INK)
 
 
+def add_legend(ax: Axes, **settings: Any) -> None:
+    """A quiet legend, in smaller letters where the axes are small."""
+    width = ax.get_position().width * figure_of(ax).get_figwidth()
+    look = {"facecolor": "white", "edgecolor": "none", "framealpha": 0.75}
+    ax.legend(fontsize="small" if width >= SMALL else "x-small", **look, **settings)
+
+
 # --- two columns ---
 
 
@@ -124,7 +134,10 @@ def _draw_scatter(estimator: Any, X: Any, chosen: list[int], ax: Axes) -> None:
     whole = seen.all(axis=1)
     shades = mixed(resp, is_noisy(estimator.result_))
     size = float(np.clip(4000.0 / max(len(points), 1), 2.0, 26.0))
-    ax.scatter(*points[whole].T, s=size, c=shades[whole], alpha=0.65, linewidths=0, zorder=2, rasterized=len(points) > 5000, label="rows")
+    x, y = points[whole].T
+    many = len(points) > MOST_VECTORS
+    alpha = 0.65 * float(np.clip((500.0 / max(len(points), 1)) ** 0.3, 0.25, 1.0))
+    ax.scatter(x, y, s=size, c=shades[whole], alpha=alpha, linewidths=0, zorder=2, rasterized=many, label="rows")
     _ticks_of_partial(points, seen, shades, ax)
     if isinstance(inner_family(estimator.result_), Normal):
         _draw_ellipses(estimator, chosen, ax)
@@ -137,7 +150,9 @@ def _draw_scatter(estimator: Any, X: Any, chosen: list[int], ax: Axes) -> None:
 
 def _draw_ellipses(estimator: Any, chosen: list[int], ax: Axes) -> None:
     from matplotlib.patches import Ellipse
+    from matplotlib.patheffects import withStroke
 
+    halo = [withStroke(linewidth=2.7, foreground="white", alpha=0.8)]
     means, covariances = moments(estimator)
     for k, colour in zip(range(len(means)), colours(len(means)), strict=True):
         centre = means[k, chosen]
@@ -146,7 +161,7 @@ def _draw_ellipses(estimator: Any, chosen: list[int], ax: Axes) -> None:
             ax.add_patch(
                 Ellipse(
                     (float(centre[0]), float(centre[1])), sds * width, sds * height, angle=angle, fill=False, edgecolor=colour,
-                    linewidth=1.5, linestyle=style, label=f"component {k}: {sds} sd", zorder=3,
+                    linewidth=1.5, linestyle=style, path_effects=halo, label=f"component {k}: {sds} sd", zorder=3,
                 )
             )  # fmt: skip
         ax.plot(*centre, marker="P", markersize=11, color=colour, mec="white", mew=1.2, label=f"mean {k}", zorder=4, ls="none")
@@ -194,7 +209,7 @@ def _draw_histogram(estimator: Any, X: Any, chosen: list[int], ax: Axes) -> None
     ax.set_ylim(0.0, 1.06 * max(float(heights.max()), float(curves.sum(axis=1).max())))
     ax.set_xlabel(column_names(estimator)[chosen[0]])
     ax.set_ylabel("density")
-    ax.legend(frameon=False, fontsize="small")
+    add_legend(ax)
 
 
 def _bins(estimator: Any, x: Array, column: int) -> int:
@@ -212,7 +227,7 @@ def _densities(estimator: Any, grid: Array, column: int) -> Array:
     result = estimator.result_
     if not isinstance(inner_family(result), Normal) or estimator.n_features_in_ == 1:
         family = result.model.family
-        return np.exp(family.log_density(result.params.family, family.encode(grid[:, None])))
+        return np.asarray(np.exp(family.log_density(result.params.family, encoded(family, grid[:, None]))), dtype=float)
     means, covariances = moments(estimator)
     mean, sd = means[:, column], np.sqrt(covariances[:, column, column])
     curves = np.exp(-0.5 * ((grid[:, None] - mean) / sd) ** 2) / (sd * np.sqrt(2.0 * np.pi))
@@ -271,7 +286,7 @@ def _legend(estimator: Any, ax: Axes) -> None:
     if isinstance(inner_family(estimator.result_), Normal):
         handles += [Line2D([], [], color=SOFT, ls=style, label=f"{sds} sd") for sds, style in ((1, "-"), (2, "--"))]
     outside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if len(handles) > MOST_INSIDE else {"loc": "best"}
-    ax.legend(handles=handles, frameon=False, fontsize="small", borderaxespad=1.0, **outside)
+    add_legend(ax, handles=handles, borderaxespad=1.0, **outside)
 
 
 def _named(estimator: Any, name: str, k: int) -> str:

@@ -1,0 +1,64 @@
+"""The one command: ``python bench/run.py [--only ROW] [--json FILE] [--quick]`` prints a table of ratios and writes it as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import json
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROWS = ("gmm_pass", "slow_mixtures", "select_faithful", "kmeans", "memory", "imports", "stages")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the rows, print the table, write the file; 0 whatever the ratios: budgets are not tests."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", action="append", choices=ROWS, help="one row of the table; may be repeated")
+    parser.add_argument("--json", type=Path, default=HERE / "results.json", help="where the results go")
+    parser.add_argument("--quick", action="store_true", help="small problems and few repeats: for trying things out")
+    parser.add_argument("--repeats", type=int, help="interleaved pairs of each timing (2 with --quick, else 7)")
+    chosen = parser.parse_args(arguments)
+    sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
+    import measure
+    import rivals
+
+    plan = measure.Plan(chosen.repeats or (2 if chosen.quick else 7), chosen.quick)
+    lines: list[measure.Line] = []
+    print("  ".join(f"{name} {version}" for name, version in rivals.environment().items()), flush=True)
+    print(_text(HEAD), flush=True)
+    for name in chosen.only or ROWS:
+        for line in importlib.import_module(name).run(plan):
+            lines.append(line)
+            print(_text(cells(line)), flush=True)
+    report = {
+        "environment": rivals.environment(),
+        "plan": dataclasses.asdict(plan),
+        "lines": [dataclasses.asdict(line) for line in lines],
+    }
+    chosen.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+HEAD = ("row", "case", "against", "ours", "theirs", "unit", "ratio", "goal", "met", "note")
+WIDTHS = (15, 30, 24, 9, 9, 11, 8, 12, 4, 0)
+
+
+def cells(line: object) -> tuple[str, ...]:
+    """The cells of one line of the table, in the order of HEAD."""
+    word = {None: "", True: "yes", False: "NO"}
+    number = lambda v: "" if v is None else f"{v:.3g}" if abs(v) < 1000 else f"{v:.0f}"  # noqa: E731
+    return (
+        line.row, line.case, line.rival, number(line.ours), number(line.theirs), line.unit,
+        number(line.ratio), line.goal, word[line.met], line.note,
+    )  # fmt: skip
+
+
+def _text(parts: tuple[str, ...]) -> str:
+    return " ".join(part.ljust(width) for part, width in zip(parts, WIDTHS, strict=True)).rstrip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
