@@ -1,66 +1,32 @@
-"""The one loop. First of all: when it stops. Then leaps, interruptions, checkpoints, threads and restarts.
+"""The one loop. First of all: when it stops. Then names, threads and restarts.
 
-Most runs are of a toy whose answers are known: climb f(theta) = -curve (theta - 1)^2 / 2 by theta -> 1 + rate (theta - 1), so that
-gains shrink by rate^2 a pass and what is left to gain after any pass is curve (theta - 1)^2 / 2.
+Most runs are of the toy whose answers are known (``estep.testing.toy``), from theta = 3: a pass multiplies what is left to gain,
+200 nats at the start, by 0.64.
 """
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import pytest
 
 from estep.core.assign import ImpossibleRow
 from estep.core.collapse import Collapsed
-from estep.core.protocols import Expected
-from estep.core.record import identical, record
+from estep.core.record import identical
 from estep.core.result import Status
-from estep.core.support import Constraints, Real, Support
 from estep.data.memory import Memory
-from estep.engine.checkpoint import load_state, save_state
 from estep.engine.fit import fit
-from estep.engine.leap import ANDERSON, PLAIN, SQUAREM
 from estep.engine.presets import PRESETS, Variant, variant_of
 from estep.engine.restart import Start, fit_starts
-from estep.engine.run import FALL, Control, run, start
+from estep.engine.run import FALL, Control
 from estep.engine.stop import CALM
 from estep.engine.update import Only
 from estep.families.normal import Normal
 from estep.models.latent import Latent
 from estep.structures.iid import Iid
 from estep.testing import model_case
+from estep.testing.toy import Climb, N, Point
 
-N = 10
 DATA = Memory(np.zeros((N, 1)))
-
-
-@record
-class Point:
-    theta: Any
-
-
-@dataclasses.dataclass(frozen=True)
-class Climb:
-    """The toy: ``height(theta)`` and the M-step ``move(theta)``; one nat of ``height`` a row."""
-
-    height: Any = lambda theta: -50.0 * (theta - 1.0) ** 2
-    move: Any = lambda theta: 1.0 + 0.8 * (theta - 1.0)
-    prior: Any = None
-
-    def estep(self, params, chunk, assign):
-        share, value = len(chunk) / N, float(self.height(params.theta))
-        return Expected(Point(params.theta * share), value * share, value * share, float(len(chunk)))
-
-    def mstep(self, stats, params):
-        return Point(np.asarray(self.move(stats.theta), dtype=float))
-
-    def q(self, params, stats):
-        return 0.0
-
-    def support(self, params):
-        return Support({"theta": Real(Constraints().pattern("theta", ()))})
-
-
 FAR = Point(np.array(3.0))
 
 
@@ -227,218 +193,6 @@ def test_an_impossible_row_at_the_start_is_raised():
 
     with pytest.raises(ImpossibleRow, match="row 7"):
         climb(Climb(height=height))
-
-
-# --- leaps ---
-
-
-def with_leap(leap, **changes):
-    return dataclasses.replace(variant_of("em", "none"), leap=dataclasses.replace(leap, **changes))
-
-
-@pytest.mark.parametrize("accelerate", ["squarem", "anderson"])
-def test_leaps_need_fewer_passes_and_end_at_the_same_place(accelerate):
-    slow = Climb(move=lambda theta: 1.0 + 0.99 * (theta - 1.0))
-    plain, fast = (climb(slow, accelerate=a, max_iter=5000) for a in ("none", accelerate))
-    assert fast.converged
-    assert plain.converged
-    assert fast.loglik >= plain.loglik - 1e-8 * N
-    assert len(fast.trace) < len(plain.trace) / 5
-    assert fast.trace.leaped.any()
-    assert not plain.trace.leaped.any()
-
-
-@pytest.mark.parametrize("accelerate", ["squarem", "anderson"])
-@pytest.mark.parametrize("code", ["VVV", "EEE", "VEI", "EVE"])
-def test_no_leap_ends_below_the_em_step_it_replaces(code, accelerate):
-    """The leap stands in for the last plain step, whose height is known: an accepted one is at least as high."""
-    case, seen = mixture(code, clusters(apart=1.0)), []
-    case.fit(accelerate, max_iter=40, watch=lambda state, status: seen.append(state))
-    pairs = [(a, b) for a, b in zip(seen, seen[1:], strict=False) if a.tentative]
-    accepted = [(float(a.value), float(b.value)) for a, b in pairs if b.here is not a.here]
-    assert accepted, "no leap was accepted, so nothing was tested"
-    assert all(after >= before for before, after in accepted)
-
-
-@pytest.mark.parametrize("leap", [SQUAREM, ANDERSON], ids=lambda leap: leap.name)
-@pytest.mark.parametrize("how", ["too low", "no number", "impossible", "collapsed"])
-def test_a_refused_leap_repeats_the_trace_and_the_run_goes_on_as_plain_em(leap, how):
-    """Every leap goes to theta = 77, which is no good; the other passes are those of plain EM to the bit."""
-
-    def height(theta):
-        if theta == 77.0:
-            if how == "impossible":
-                raise ImpossibleRow(0)
-            if how == "collapsed":
-                raise Collapsed(0, "gone")
-            return np.nan if how == "no number" else -1e6
-        return -50.0 * (theta - 1.0) ** 2
-
-    variant = with_leap(leap, propose=lambda memory: np.array([77.0]))
-    result = climb(Climb(height=height), how=variant, max_iter=60)
-    plain = climb(max_iter=60)
-    leaped = result.trace.leaped
-    assert leaped.any()
-    refused = np.flatnonzero(leaped)
-    np.testing.assert_array_equal(result.trace.objective[refused], result.trace.objective[refused - 1])
-    np.testing.assert_array_equal(result.trace.objective[~leaped], plain.trace.objective[: (~leaped).sum()])
-    assert np.all(np.diff(result.trace.objective) >= 0)
-
-
-@pytest.mark.parametrize("proposed", [None, np.array([np.nan]), np.array([np.inf])], ids=["none", "nan", "infinity"])
-def test_a_leap_to_nowhere_costs_no_pass(proposed):
-    result = climb(how=with_leap(SQUAREM, propose=lambda memory: proposed), max_iter=30)
-    assert not result.trace.leaped.any()
-    np.testing.assert_array_equal(result.trace.objective, climb(max_iter=30).trace.objective)
-
-
-def test_plain_passes_come_before_every_leap():
-    result = climb(accelerate="squarem", max_iter=20, tol=0.0)
-    places = np.flatnonzero(result.trace.leaped)
-    assert places[0] > PLAIN
-    assert np.diff(places).min(initial=PLAIN + 1) > PLAIN
-
-
-def test_leaps_stay_within_what_is_fixed():
-    x = clusters()
-    free = mixture(x=x)
-    held = Constraints({"weights": np.array([1.0, 1.0, 1.0]) / 3})
-    model = dataclasses.replace(free.model, constraints=held)
-    params = dataclasses.replace(free.params, structure=dataclasses.replace(free.params.structure, weights=np.full(3, 1 / 3)))
-    result = fit(model, Memory(x), params, accelerate="squarem", max_iter=30)
-    np.testing.assert_array_equal(result.params.structure.weights, np.full(3, 1 / 3))
-
-
-# --- watching and interrupting ---
-
-
-def test_the_watch_sees_every_pass_once():
-    lengths = []
-    result = climb(max_iter=9, watch=lambda state, status: lengths.append(len(state.trace)))
-    assert lengths == list(range(1, 10))
-    assert len(result.trace) == 9
-
-
-def test_a_watch_stops_the_run():
-    result = climb(watch=lambda state, status: len(state.trace) == 4)
-    assert result.status is Status.STOPPED
-    assert not result.converged
-    assert len(result.trace) == 4
-    assert result.params.theta == pytest.approx(1 + 2 * 0.8**4)
-
-
-def test_a_watch_cannot_undo_convergence():
-    result = climb(Climb(move=lambda theta: theta), watch=lambda state, status: status.converged)
-    assert result.converged
-
-
-def interrupt(state, status):
-    if len(state.trace) == 4:
-        raise KeyboardInterrupt
-
-
-def test_an_interrupt_returns_the_best_so_far():
-    result = climb(watch=interrupt)
-    assert result.status is Status.INTERRUPTED
-    assert not result.converged
-    assert len(result.trace) == 4
-    assert result.params.theta == pytest.approx(1 + 2 * 0.8**4)
-    assert result.loglik > result.trace.objective[-1]
-
-
-def test_an_interrupt_in_the_middle_of_a_pass_loses_that_pass_only():
-    calls = []
-
-    def height(theta):
-        calls.append(theta)
-        if len(calls) == 5:
-            raise KeyboardInterrupt
-        return -50.0 * (theta - 1.0) ** 2
-
-    result = climb(Climb(height=height))
-    assert result.status is Status.INTERRUPTED
-    assert len(result.trace) == 4
-    assert result.params.theta == pytest.approx(1 + 2 * 0.8**4)
-
-
-def test_an_interrupt_is_raised_inside_an_enclosing_loop():
-    variant, control = variant_of("em", "none"), Control(watch=interrupt, catch=False)
-    with pytest.raises(KeyboardInterrupt):
-        run(Climb(), DATA, start(Climb(), FAR, variant, control), variant, control)
-
-
-def test_an_interrupt_ends_all_restarts():
-    """Ctrl-C is pressed once, in the first pass of the first start."""
-    passes = []
-
-    def watch(state, status):
-        passes.append(1)
-        if len(passes) == 1:
-            raise KeyboardInterrupt
-
-    starts = [Start(f"start {i}", lambda: FAR) for i in range(6)]
-    result = fit_starts(Climb(), DATA, starts, variant_of("em", "none"), Control(watch=watch))
-    assert result.status is Status.INTERRUPTED
-    assert len(passes) == 1
-
-
-# --- checkpoints ---
-
-
-def test_the_state_at_the_cap_is_kept(tmp_path):
-    """Raising max_iter is the advice at the cap: it goes on from there."""
-    path = tmp_path / "state"
-    climb(max_iter=7, checkpoint=path)
-    assert path.exists()
-    passes = []
-    more = climb(max_iter=15, checkpoint=path, watch=lambda state, status: passes.append(1))
-    assert len(passes) == 8
-    assert identical(more.params, climb(max_iter=15).params)
-
-
-def test_every_kind_of_memory_survives_a_checkpoint(tmp_path):
-    variant = variant_of("em", "anderson")
-    control = Control(max_iter=8)
-    state = run(Climb(), DATA, start(Climb(), FAR, variant, control), variant, control).state
-    assert len(state.leap.points) > 0
-    save_state(state, tmp_path / "state", variant)
-    again = load_state(tmp_path / "state", start(Climb(), FAR, variant, control), variant)
-    assert identical(again, state)
-
-
-def test_a_checkpoint_of_another_model_or_variant_is_refused(tmp_path):
-    path, case = tmp_path / "state", mixture()
-    climb(max_iter=20, checkpoint=path)
-    with pytest.raises(ValueError, match="belongs to another model"):
-        case.fit("none", checkpoint=path)
-    with pytest.raises(ValueError, match="was written by"):
-        climb(accelerate="anderson", checkpoint=path)
-    other = tmp_path / "other"
-    case.fit("none", checkpoint=other, max_iter=20)
-    with pytest.raises(ValueError, match="has shape"):
-        mixture(x=clusters(d=3)).fit("none", checkpoint=other)
-
-
-@pytest.mark.parametrize(
-    "damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"\x00" * len(b)], ids=["half", "empty", "zeros"]
-)
-def test_a_damaged_checkpoint_is_refused_by_name(tmp_path, damage):
-    path = tmp_path / "state"
-    climb(max_iter=20, checkpoint=path)
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ValueError, match="state"):
-        climb(checkpoint=path)
-
-
-def test_a_failed_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
-    path = tmp_path / "state"
-    climb(max_iter=20, checkpoint=path)
-    before = path.read_bytes()
-    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        climb(max_iter=40, checkpoint=path)
-    assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["state"]
 
 
 # --- names, threads, variants ---

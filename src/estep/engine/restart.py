@@ -32,14 +32,23 @@ class Start:
 
 
 def fit_starts(model: Any, data: Any, starts: Sequence[Start], variant: Variant, control: Control) -> Result:
-    """The best healthy end over ``starts``; where none is healthy, the best of the others with its status."""
+    """The best healthy end over ``starts``; where none is healthy, the best of the others with its status.
+
+    A run that is interrupted, or stopped by whoever watches, ends the whole: the best point so far is returned.
+    """
     short = dataclasses.replace(control, max_iter=min(SHORT, control.max_iter), save=None)
-    trials = [_begin(model, data, s, variant, control if len(starts) == 1 else short) for s in starts]
-    waiting = sorted((t for t in trials if t.last and t.last.status is Status.HIT_CAP), key=_height, reverse=True)
-    for trial in waiting[: max(3, math.ceil(len(starts) / 3))]:
+    trials: list[_Trial] = []
+    for begin in starts:
+        trials.append(_begin(model, data, begin, variant, control if len(starts) == 1 else short))
+        if trials[-1].halted:
+            break
+    for trial in _promising(trials, len(starts)):
         assert trial.last is not None
         trial.last = advance(model, data, trial.last.state, variant, control)
         trial.polished = True
+        if trial.halted:
+            break
+    _halt_at_best(trials)
     for trial in trials:
         if trial.last is not None and trial.polished:
             trial.result = close(model, data, trial.last, variant, control)
@@ -51,6 +60,26 @@ def fit_starts(model: Any, data: Any, starts: Sequence[Start], variant: Variant,
     return dataclasses.replace(chosen, starts=table)
 
 
+def _promising(trials: list[_Trial], n: int) -> list[_Trial]:
+    """The highest of the short runs, best first; none once a run was halted."""
+    if any(t.halted for t in trials):
+        return []
+    waiting = sorted((t for t in trials if t.last and t.last.status is Status.HIT_CAP), key=_height, reverse=True)
+    return waiting[: max(3, math.ceil(n / 3))]
+
+
+def _halt_at_best(trials: list[_Trial]) -> None:
+    """Where a run was halted, only the highest point so far is finished, with the halted run's status."""
+    halts = [t.last.status for t in trials if t.last is not None and t.halted]
+    if not halts:
+        return
+    best = max(trials, key=_height)
+    for trial in trials:
+        trial.polished = trial is best
+    if best.last is not None:
+        best.last = dataclasses.replace(best.last, status=halts[0])
+
+
 @dataclasses.dataclass
 class _Trial:
     """One start on its way: where its run stands, and its result once it has ended."""
@@ -60,6 +89,11 @@ class _Trial:
     gone: Collapsed | None = None
     polished: bool = False
     result: Result | None = None
+
+    @property
+    def halted(self) -> bool:
+        """Whether its run was interrupted or stopped from outside."""
+        return self.last is not None and self.last.status in (Status.INTERRUPTED, Status.STOPPED)
 
     def row(self) -> StartRow:
         if self.last is None:

@@ -12,6 +12,7 @@ statistics, and the split of statistics, gradients and supports into the two par
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,8 @@ class Latent:
     constraints: Constraints = dataclasses.field(default_factory=Constraints)
 
     def __post_init__(self) -> None:
+        _refuse_incomplete("structure", self.structure, Structure)
+        _refuse_incomplete("family", self.family, Family)
         known = {*self.structure.names, *self.family.names}
         if both := set(self.structure.names) & set(self.family.names):
             raise ValueError(f"structure and family both name {sorted(both)}; fixed and tied could not tell them apart")
@@ -61,8 +64,6 @@ class Latent:
             unknown = set(getattr(self.constraints, kind)) - known
             if unknown:
                 raise ValueError(f"{kind} names {sorted(unknown)}; this model has {sorted(known)}")
-        if not isinstance(self.structure, Structure) or not isinstance(self.family, Family):
-            raise TypeError("Latent takes a structure and a family, each with every method of its protocol")
 
     @property
     def constants(self) -> int:
@@ -77,7 +78,9 @@ class Latent:
     def with_prior(self, settings: dict[str, Any]) -> Latent:
         """This model with the family's weak conjugate prior (``settings`` override its entries; ``weights``: Dirichlet)."""
         if not hasattr(self.family, "prior"):
-            raise ValueError(f"prior: {type(self.family).__name__} has no conjugate prior; use prior=None")
+            raise ValueError(
+                f"prior: {type(self.family).__name__} has no conjugate prior (a method prior(k, settings)); use prior=None"
+            )
         settings = dict(settings)
         weights = settings.pop("weights", None)
         prior = LatentStats(self.structure.prior(self.k, weights), self.family.prior(self.k, settings))
@@ -115,10 +118,12 @@ class Latent:
     def mstep(self, stats: LatentStats, params: LatentParams) -> LatentParams:
         """Parameters that maximise q(., stats + prior), from ``params`` on."""
         total, (s, f) = self.with_imagined(stats), self._supports(params)
-        return LatentParams(
-            self.structure.fit(total.structure, params.structure, s),
-            self.family.fit(total.family, params.family, f),
-        )
+        structure = self.structure.fit(total.structure, params.structure, s)
+        family = self.family.fit(total.family, params.family, f)
+        if self.constraints:
+            _refuse_moved(self.structure, structure, self._part(self.structure))
+            _refuse_moved(self.family, family, self._part(self.family))
+        return LatentParams(structure, family)
 
     def with_imagined(self, stats: LatentStats) -> LatentStats:
         """``stats + prior``, with the prior brought to the anchor of ``stats``."""
@@ -136,24 +141,22 @@ class Latent:
         return float(self.structure.q(params.structure, stats.structure) + self.family.q(params.family, stats.family))
 
     def score(self, params: LatentParams, stats: LatentStats) -> Array:
-        """Gradient of ``q`` in free coordinates."""
+        """Gradient of ``q`` in free coordinates; of a family without ``score`` by finite differences."""
         s, f = self._supports(params)
+        own = getattr(self.family, "score", None) or partial(numeric_score, self.family)
         return np.concatenate(
-            [
-                self.structure.score(params.structure, stats.structure, s),
-                self.family.score(params.family, stats.family, f),
-            ]
+            [self.structure.score(params.structure, stats.structure, s), own(params.family, stats.family, f)]
         )
 
     def unit_scores(self, params: LatentParams, chunk: Chunk) -> Array:
         """Per row, the gradient of its log-likelihood in free coordinates (Fisher's identity), (n, p)."""
         s, f = self._supports(params)
         resp = self.explain(params, chunk).resp
-        encoded = self.family.encode(take(chunk.x, slice(0, len(chunk))))
+        block = encoded(self.family, take(chunk.x, slice(0, len(chunk))))
         return np.hstack(
             [
                 self.structure.unit_scores(params.structure, resp, s),
-                self.family.unit_scores(params.family, encoded, resp, f),
+                self.family.unit_scores(params.family, block, resp, f),
             ]
         )
 
@@ -280,6 +283,38 @@ def numeric_score(family: Any, params: Any, stats: Any, support: Support) -> Arr
         high = family.q(support.unpack(at + step, params), stats)
         out[j] = (high - family.q(support.unpack(at - step, params), stats)) / (2 * step[j])
     return out
+
+
+def _refuse_incomplete(argument: str, part: Any, protocol: type) -> None:
+    """Raise TypeError naming what ``part`` lacks of ``protocol``."""
+    if isinstance(part, type):
+        raise TypeError(f"{argument} is the class {part.__name__}; give an instance, such as {part.__name__}()")
+    promised = [n for n in (*protocol.__annotations__, *vars(protocol)) if not n.startswith("_")]
+    missing = [n for n in promised if not hasattr(part, n)]
+    if missing:
+        raise TypeError(
+            f"{argument}: {type(part).__name__} lacks {', '.join(missing)}; a {protocol.__name__} has {', '.join(promised)}"
+        )
+
+
+def _refuse_moved(part: Any, params: Any, constraints: Constraints) -> None:
+    """Raise TypeError where ``part.fit`` moved a fixed entry or parted tied ones."""
+    for name, held in constraints.fixed.items():
+        value, known = np.asarray(getattr(params, name)), ~np.isnan(held)
+        if value.shape == held.shape and not np.allclose(value[known], held[known], rtol=1e-9, atol=0.0):
+            raise TypeError(_unheeded(part, name, "fixed", "spread"))
+    for name, ties in constraints.tied.items():
+        value = np.asarray(getattr(params, name))
+        groups = [value[ties == tie] for tie in np.unique(ties)] if value.shape[: ties.ndim] == ties.shape else []
+        if not all(np.allclose(group, group[:1], rtol=1e-9, atol=0.0) for group in groups):
+            raise TypeError(_unheeded(part, name, "tied", "pool"))
+
+
+def _unheeded(part: Any, name: str, kind: str, verb: str) -> str:
+    return (
+        f"{kind}: {type(part).__name__}.fit does not heed {kind} entries of {name!r}; let it use {verb} of "
+        f"support.entries[{name!r}].pattern, or do without {kind}"
+    )
 
 
 def _fields(params: Any, names: tuple[str, ...]) -> dict[str, Array]:

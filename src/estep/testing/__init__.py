@@ -7,7 +7,8 @@
 Each raises AssertionError naming the law that does not hold, what was found and expected, and the worst place. The
 laws are also listed one by one (``FAMILY_LAWS``, ``STRUCTURE_LAWS``, ``MODEL_LAWS``), each a function of a case
 (``family_case``, ``structure_case``, ``model_case`` make one).
-``brute_force`` enumerates; ``strategies`` draws data for property-based tests (needs hypothesis).
+``brute_force`` enumerates; ``strategies`` draws data for property-based tests (needs hypothesis); ``altered`` plants bugs,
+to see a law catch them; ``toy`` is a model whose every run is known beforehand.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ _HOME = {
     "FamilyCase": "case_of_family",
     "ModelCase": "case_of_model",
     "StructureCase": "case_of_structure",
+    "altered": "planted",
     "check_family": "family",
     "check_model": "model",
     "check_structure": "structure",
@@ -29,7 +31,7 @@ _HOME = {
     "model_case": "case_of_model",
     "structure_case": "case_of_structure",
 }
-_MODULES = ("brute_force", "strategies")
+_MODULES = ("brute_force", "strategies", "toy")
 
 __all__ = [
     "FAMILY_LAWS",
@@ -38,6 +40,7 @@ __all__ = [
     "FamilyCase",
     "ModelCase",
     "StructureCase",
+    "altered",
     "brute_force",
     "check_family",
     "check_model",
@@ -46,6 +49,7 @@ __all__ = [
     "model_case",
     "strategies",
     "structure_case",
+    "toy",
 ]
 
 

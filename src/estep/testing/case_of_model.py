@@ -80,9 +80,7 @@ class ModelCase:
     def fit(self, accelerate: str = "none", **settings: Any) -> Result:
         """A run of the engine from ``params``."""
         settings = {"max_iter": PASSES, "tol": 1e-12, "data": self.data(), "params": self.params, **settings}
-        return fit(
-            self.model, settings.pop("data"), settings.pop("params"), self.how, accelerate=accelerate, **settings
-        )
+        return fit(self.model, settings.pop("data"), settings.pop("params"), self.how, accelerate=accelerate, **settings)
 
 
 def model_case(

@@ -63,9 +63,7 @@ def _step(along: Callable[[float], float], centre: float, at: float) -> tuple[fl
         bend = float(np.abs(np.diff([*around[:2], centre, *around[2:]], 2)).max())
         rise = abs(around[2] - around[1])
         if not (bend <= BEND[1] and rise <= RISE):
-            step /= (
-                4.0 if not np.isfinite(bend) else 2.0 ** np.ceil(0.5 * np.log2(max(bend / BEND[1], rise / RISE, 4.0)))
-            )
+            step /= 4.0 if not np.isfinite(bend) else 2.0 ** np.ceil(0.5 * np.log2(max(bend / BEND[1], rise / RISE, 4.0)))
         elif bend < BEND[0] and rise < RISE / 8.0 and step < longest:
             step = min(step * 4.0, longest)
         else:

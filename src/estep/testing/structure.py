@@ -177,9 +177,7 @@ def zeros_stay_zero(case: StructureCase) -> None:
         params = rebuild(case.params, {**dict(leaves(case.params)), name: value})
         counts = case.infer(case.whole(), params=params).counts
         if not np.isfinite(_q(case, params, counts)):
-            broken(
-                law, f"q is {_q(case, params, counts)} with {name} = 0 in one place: it got counts, or 0 log 0 is not 0"
-            )
+            broken(law, f"q is {_q(case, params, counts)} with {name} = 0 in one place: it got counts, or 0 log 0 is not 0")
         after = np.asarray(dict(leaves(case.structure.fit(counts, params, case.support)))[name])
         agree(law, f"{name} where it was zero", after[zero], np.zeros(int(zero.sum())), atol=0.0)
 
