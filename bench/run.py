@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ROWS = ("gmm_pass", "slow_mixtures", "select_faithful", "kmeans", "memory", "imports", "stages")
+ROWS = ("gmm_pass", "slow_mixtures", "select_faithful", "kmeans", "memory", "imports")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,7 +1,7 @@
 """The one loop. First of all: when it stops. Then names, threads and restarts.
 
-Most runs are of the toy whose answers are known (``estep.testing.toy``), from theta = 3: a pass multiplies what is left to gain,
-200 nats at the start, by 0.64.
+Most runs are of the toy whose answers are known (``estep.testing.toy``), from theta = 3: a pass multiplies what is left to
+gain, 200 nats at the start, by 0.64.
 """
 
 import dataclasses

@@ -83,7 +83,10 @@ class Explained:
 
 
 class Assign(Protocol):
-    """How hidden labels are filled in: a tag that turns joint log densities into responsibilities."""
+    """How hidden labels are filled in: a tag that turns joint log densities into responsibilities.
+
+    Optional: ``for_pass(seed, passes) -> Assign``, for one that draws or changes from pass to pass.
+    """
 
     @property
     def name(self) -> str: ...
@@ -100,7 +103,13 @@ class Assign(Protocol):
 
 @runtime_checkable
 class Model(Protocol):
-    """The two maps of EM, the complete-data log-likelihood and where parameters live."""
+    """The two maps of EM, the complete-data log-likelihood and where parameters live.
+
+    ``mstep`` maximises ``q(., stats + prior)``: it adds the prior itself. A run needs ``prior``, ``estep``, ``mstep`` and
+    ``support``; ``q`` where there is a prior, and in ``check_model``; ``bind`` in estimators. Optional, asked for by name:
+    ``score(params, stats)``, ``dying`` and ``frail`` (collapse), ``constants`` (more degrees of freedom), ``explain``,
+    ``start``, ``tally``, ``permute``, ``sample``, ``holding`` (update ``only``), ``empty`` and ``seat`` (k-means).
+    """
 
     prior: Any | None
 
@@ -115,9 +124,17 @@ class Model(Protocol):
 class Family(Protocol):
     """How a row looks once its component is known.
 
-    These methods are required. Optional ones, asked for by name where they help: ``bind(data)``, ``encode(x)``,
-    ``score(params, stats, support)`` (else finite differences of q), ``unit_scores``, ``prior(k, settings)``,
-    ``align(prior, stats)``, ``dying``, ``frail``, ``permute``, ``sample(params, labels, rng)``, ``expose``, ``adopt``.
+    These methods are required. Optional ones, asked for by name where they help:
+
+    ``encode(x)``                           rows as ``log_density`` and ``stats`` read them, once a block; else ``x`` itself
+    ``bind(data)``                          the family with what depends on the data as a whole; ``constants`` counts it
+    ``score(params, stats, support)``       gradient of q in free coordinates; else finite differences
+    ``unit_scores(params, encoded, resp, support)``   the same for each row
+    ``sample(params, labels, rng)``         a row for each label
+    ``prior(k, settings)``                  the weak conjugate prior as statistics; ``align(prior, stats)`` moves its anchor
+    ``dying``, ``frail``                    ``(params, stats, support)`` -> a ``Collapsed`` or None
+    ``expose(params)``, ``adopt(name, value, k, d, argument)``, ``adopt_ties``   arrays as users see and give them
+    ``permute(params, order)``, ``seat(params, component, row)``   components renamed; one moved to a row
     """
 
     names: Any
@@ -132,7 +149,11 @@ class Family(Protocol):
 
 @runtime_checkable
 class Structure(Protocol):
-    """How the hidden labels hang together."""
+    """How the hidden labels hang together.
+
+    Optional: ``occupancy(counts)`` and ``permute(params, order)`` for mixtures, ``prior(k, strength)`` and
+    ``align(prior, counts)`` for MAP, ``unit_scores(params, resp, support)``.
+    """
 
     names: tuple[str, ...]
 

@@ -18,6 +18,7 @@ from estep.engine.restart import Start, fit_starts
 from estep.engine.run import Control
 from estep.engine.words import REMEDIES, collapse_words
 from estep.estimators.rows import Rows
+from estep.families.covariance import check
 from estep.families.normal_shapes import numbers
 from estep.models.latent import Latent, LatentParams
 from estep.start.plan import Proposal, Sample, begin, one_hot, propose, respecting, rule_names
@@ -40,6 +41,9 @@ class Task:
     shared: dict[Any, Any] | None = None
 
 
+NUMBERS = ("weights", "mean", "mean_strength", "scale", "dof")
+
+
 def constraints_of(model: Latent, d: int, fixed: Any, tied: Any) -> Constraints:
     """The user's ``fixed`` and ``tied`` dicts in the model's own shapes."""
     for argument, given in (("fixed", fixed), ("tied", tied)):
@@ -50,7 +54,34 @@ def constraints_of(model: Latent, d: int, fixed: Any, tied: Any) -> Constraints:
             raise ValueError(f"{argument} names {unknown}; this model has {names_of(model)}")
     held = {n: adopt(model, n, v, d, f"fixed[{n!r}]") for n, v in (fixed or {}).items()}
     ties = {n: _ties(model, n, v, d, f"tied[{n!r}]") for n, v in (tied or {}).items()}
+    for name, value in held.items():
+        if np.isinf(value).any():
+            raise ValueError(f"fixed[{name!r}] holds infinity; give numbers, and NaN at the entries left free")
+        HELD.get(name, _anything)(model, value, f"fixed[{name!r}]")
     return Constraints(held, ties)
+
+
+def _room_left(model: Latent, weights: Array, argument: str) -> None:
+    if np.isnan(weights).any() and 1.0 - 1e-12 <= np.nansum(weights) <= 1.0 + 1e-8:
+        raise ValueError(f"{argument} sums to one and leaves nothing for the free entries; lower it or free more of it")
+
+
+def _positive(model: Latent, covariances: Array, argument: str) -> None:
+    if not hasattr(model.family, "adopt"):
+        return
+    free = np.isnan(covariances)
+    if covariances.ndim == 2:
+        check("VVI", np.where(free, 1.0, covariances), argument)
+        return
+    whole = ~free.any(axis=(1, 2), keepdims=True)
+    check("VVV", np.where(whole, covariances, np.eye(covariances.shape[1])), argument)
+
+
+def _anything(model: Latent, value: Array, argument: str) -> None:
+    """Other parameters are checked by their support."""
+
+
+HELD: dict[str, Callable[[Latent, Array, str], None]] = {"weights": _room_left, "covariances": _positive}
 
 
 def names_of(model: Latent) -> list[str]:
@@ -79,27 +110,43 @@ def solve(task: Task) -> Result:
     data = task.rows.data(task.n_jobs)
     model = task.model.bind(data)
     if task.prior is not None and not (isinstance(task.prior, str) and task.prior == "auto"):
-        model = model.with_prior(_settings(task.prior))
+        model = model.with_prior(_settings(task.prior, model.k))
     rescuable = isinstance(task.prior, str) and task.prior == "auto" and hasattr(task.model.family, "prior")
     try:
         result = _run(model, data, task)
         rows, why = result.starts.rows if result.starts else (), None
     except Collapsed as gone:
         if not rescuable:
-            words = f"{collapse_words(gone)} at the start, so there is nothing to continue from ({REMEDIES})"
-            raise ValueError(words) from None
+            raise _hopeless(gone) from None
         result, rows, why = None, (), collapse_words(gone)
     if result is not None and (not rescuable or any(row.usable for row in rows)):
         return result
-    return _rescued(rows, why or rows[0].message, _run(model.with_prior({}), data, task))
+    try:
+        return _rescued(rows, why or rows[0].message, _run(model.with_prior({}), data, task))
+    except Collapsed as gone:
+        raise _hopeless(gone) from None
 
 
-def _settings(prior: Any) -> dict[str, Any]:
+def _hopeless(gone: Collapsed) -> ValueError:
+    return ValueError(f"{collapse_words(gone)} at the start, so there is nothing to continue from ({REMEDIES})")
+
+
+def _settings(prior: Any, k: int) -> dict[str, Any]:
     if isinstance(prior, Mapping):
-        return dict(prior)
-    if prior == "default":
+        settings = {n: _setting(v, f"prior[{n!r}]") if n in NUMBERS and v is not None else v for n, v in prior.items()}
+        weights = np.asarray(1.0 if settings.get("weights") is None else settings["weights"])
+        if weights.shape not in ((), (k,)) or not (weights >= 1).all():
+            words = f"a number or ({k},) >= 1 (Dirichlet: 1 + the rows imagined in each class)"
+            raise ValueError(f"prior['weights'] must be {words}, got {prior['weights']!r}")
+        return settings
+    if isinstance(prior, str) and prior == "default":
         return {}
     raise ValueError(f"prior={prior!r} is unknown; choose 'auto', 'default', None or a dict of settings")
+
+
+def _setting(value: Any, argument: str) -> Any:
+    array = numbers(value, argument)
+    return array if array.ndim else array.item()
 
 
 def _rescued(collapsed: tuple[StartRow, ...], why: str, rescued: Result) -> Result:
@@ -176,15 +223,21 @@ def given_proposal(init: Any, k: int, task: Task) -> Proposal:
     elif array.shape in ((n, k), (n, k - 1) if task.noise else (n, k)):
         resp, name = np.zeros((n, k)), "given responsibilities"
         resp[:, : array.shape[1]] = _checked_resp(numbers(array, "init"))
+        if array.shape[1] < k:
+            resp[:, -1] = np.maximum(1.0 - resp.sum(axis=1), 0.0)
     else:
-        raise ValueError(
-            f"init has shape {array.shape}; expected labels ({n},), responsibilities ({n}, {k}), a dict or a rule's name"
-        )
-    rows = np.arange(len(task.rows.x))
-    return Proposal(name, rows, resp if kept is None else resp[kept], True)
+        found = f"has shape {array.shape}" if array.ndim else f"is {init!r}"
+        raise ValueError(f"init {found}; expected labels ({n},), responsibilities ({n}, {k}), a dict or a rule's name")
+    resp = resp if kept is None else resp[kept]
+    if empty := np.flatnonzero(resp.sum(axis=0) <= 0).tolist():
+        which = "noise (-1)" if task.noise and empty[0] == k - 1 else f"component {empty[0]}"
+        raise ValueError(f"init gives no row to {which}, so nothing can be learned about it; give it some, or use init='auto'")
+    return Proposal(name, np.arange(len(task.rows.x)), resp, True)
 
 
 def _start_codes(array: Any, k: int) -> Any:
+    if array.dtype.kind not in "biuf" and not all(isinstance(v, int | float | np.number | None) for v in array):
+        raise ValueError(f"init: labels must be whole numbers 0..{k - 1} (or -1 for none), found {array[0]!r}")
     values = numbers(array, "init")
     codes = np.where(np.isnan(values), -1, values).astype(np.intp)
     if (codes >= k).any() or (codes < -1).any() or (codes[~np.isnan(values)] != values[~np.isnan(values)]).any():
@@ -193,8 +246,12 @@ def _start_codes(array: Any, k: int) -> Any:
 
 
 def _checked_resp(resp: Array) -> Array:
-    if not np.isfinite(resp).all() or (resp < 0).any() or (resp.sum(axis=1) > 1 + 1e-6).any():
-        raise ValueError("init: responsibilities must be finite, >= 0 and sum to at most one in each row")
+    bad = ~np.isfinite(resp).all(axis=1) | (resp < 0).any(axis=1) | (resp.sum(axis=1) > 1 + 1e-6)
+    if bad.any():
+        at = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f"init: responsibilities must be finite, >= 0 and sum to at most one in each row; row {at} is {resp[at].tolist()}"
+        )
     return resp
 
 
@@ -223,29 +280,38 @@ def given_params(model: Latent, init: Mapping[str, Any], task: Task) -> LatentPa
     unknown = sorted(set(init) - set(names_of(model)))
     if unknown:
         raise ValueError(f"init names {unknown}; this model has {names_of(model)}")
-    values = {n: adopt(model, n, v, d, f"init[{n!r}]") for n, v in init.items()}
+    values = {n: _start_value(model, n, v, d) for n, v in init.items()}
     missing = [n for n in names_of(model) if n not in values and n != "weights"]
     base = _around(model, values, task) if missing else model.start()
-    held = model.constraints.fixed
-    parts = {}
-    for part in (base.structure, base.family):
-        own = {f.name: values.get(f.name, getattr(part, f.name)) for f in dataclasses.fields(part)}
-        parts[type(part)] = type(part)(**{n: _with_held(v, held.get(n)) for n, v in own.items()})
-    params = LatentParams(parts[type(base.structure)], parts[type(base.family)])
+    params = LatentParams(_replaced(base.structure, values), _replaced(base.family, values))
+    support = model.support(params)
     try:
-        model.support(params).check(params)
+        support.check(params)
     except ValueError as error:
         raise ValueError(f"init: {error}") from None
-    return params
+    if not model.constraints:
+        return params
+    obedient: LatentParams = support.unpack(support.pack(params), params)
+    return obedient
 
 
-def _with_held(value: Any, held: Any) -> Any:
-    return value if held is None else np.where(np.isnan(held), value, held)
+def _start_value(model: Latent, name: str, value: Any, d: int) -> Array:
+    array = adopt(model, name, value, d, f"init[{name!r}]")
+    if not np.isfinite(array).all():
+        raise ValueError(f"init[{name!r}] holds a value that is not finite; a start needs a number everywhere")
+    if name == "weights":
+        if not (array > 0).all() or abs(float(array.sum()) - 1.0) > 1e-8:
+            raise ValueError(f"init['weights'] must be above zero and sum to one, got {array.tolist()}: a weight of 0 stays 0")
+    return array
+
+
+def _replaced(part: Any, values: Mapping[str, Array]) -> Any:
+    return type(part)(**{f.name: values.get(f.name, getattr(part, f.name)) for f in dataclasses.fields(part)})
 
 
 def _around(model: Latent, values: Mapping[str, Array], task: Task) -> LatentParams:
     if "means" not in values:
-        raise ValueError("init: give at least the means (or every parameter)")
+        raise ValueError(f"init gives {sorted(values)}; give at least the means (or every parameter)")
     from estep.start.nearest import nearest_labels
 
     x = np.asarray(task.rows.x, dtype=float)
@@ -257,7 +323,10 @@ def _around(model: Latent, values: Mapping[str, Array], task: Task) -> LatentPar
 
 def seed_of(random_state: Any) -> int:
     """One integer from scikit-learn's ``random_state``."""
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    try:
+        return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    except ValueError as error:
+        raise ValueError(f"random_state: {error}; give None, an integer >= 0 or a RandomState") from None
 
 
 def in_order(result: Result, n_named: int) -> Result:

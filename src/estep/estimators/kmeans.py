@@ -155,7 +155,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportM
         centres = numbers(self.init, "init")
         shape = (self.n_clusters, rows.x.shape[1])
         if centres.shape != shape or not np.isfinite(centres).all():
-            raise ValueError(f"init: expected finite centres of shape {shape}, got shape {centres.shape}")
+            found = f"shape {centres.shape}" if centres.shape != shape else "values that are not finite"
+            raise ValueError(f"init: expected {sorted(SEEDS)} or finite centres of shape {shape}, got {found}")
         return [Start("given centres", lambda: at_centres(model, centres))]
 
     def _drawn(self, model: Latent, rows: Rows, seed: list[int]) -> LatentParams:

@@ -316,6 +316,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         ValueError
             Naming the argument, what was found and what to do.
         """
+        check_settings(self)
         family: Any = Normal(self.covariance_type)
         if self.noise is not False:
             family = WithNoise(family, None if self.noise is True else float(self.noise))

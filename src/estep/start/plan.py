@@ -43,17 +43,18 @@ class Sample:
 
     @staticmethod
     def of(x: Array, weight: Array | None, seed: int) -> Sample:
-        """At most SAMPLE rows of ``x`` (n, d), missing entries filled by column means."""
+        """At most SAMPLE rows of ``x`` (n, d), missing entries filled by column means; a weight is how often a row was seen."""
         n, rng = len(x), np.random.default_rng([seed, 0])
         rows = np.arange(n) if n <= SAMPLE else np.sort(rng.choice(n, SAMPLE, replace=False))
         part = np.array(x[rows], dtype=float)
-        missing = np.isnan(part)
-        if missing.any():
-            seen = np.maximum((~missing).sum(axis=0), 1)
-            part = np.where(missing, np.where(missing, 0.0, part).sum(axis=0) / seen, part)
-        spread = part.std(axis=0)
-        scaled = (part - part.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-        return Sample(rows, scaled, None if weight is None else weight[rows])
+        some = None if weight is None else weight[rows]
+        mass = np.ones(len(rows)) if some is None else some / some.max()
+        seen = ~np.isnan(part)
+        counts = mass @ seen
+        mean = mass @ np.where(seen, part, 0.0) / np.where(counts > 0, counts, 1.0)
+        part = np.where(seen, part - mean, 0.0)
+        spread = np.sqrt(mass @ part**2 / mass.sum())
+        return Sample(rows, part / np.where(spread > 0, spread, 1.0), some)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,8 +128,19 @@ def rule_names(init: str, n_init: int, d: int) -> list[str]:
 
 def propose(sample: Sample, k: int, names: Sequence[str], seed: int, noise: bool = False) -> list[Proposal]:
     """One proposal a name for the rows of ``sample``; with ``noise`` the last of ``k`` classes is noise."""
-    quiet = noise_rows(sample.scaled, weight=sample.weight) if noise else None
+    quiet = _quiet(sample) if noise else None
     return [_proposal(name, sample, quiet, k, np.random.default_rng([seed, 1 + i])) for i, name in enumerate(names)]
+
+
+def _quiet(sample: Sample) -> NDArray[np.bool_]:
+    """Rows that look like noise; a row seen twice is its own neighbour, as it would be were it written twice."""
+    times = np.ones(len(sample.rows)) if sample.weight is None else np.rint(sample.weight)
+    if sample.weight is None or (times != sample.weight).any() or times.sum() > 2 * SAMPLE:
+        return noise_rows(sample.scaled, weight=sample.weight)
+    written = np.repeat(np.arange(len(times)), times.astype(np.intp))
+    noise = np.zeros(len(times), dtype=np.bool_)
+    noise[written] = noise_rows(sample.scaled[written])
+    return noise
 
 
 def _proposal(name: str, sample: Sample, quiet: NDArray[np.bool_] | None, k: int, rng: np.random.Generator) -> Proposal:
@@ -167,8 +179,7 @@ def permitted(allowed: NDArray[Any], k: int) -> NDArray[np.bool_]:
 
 def begin(model: Any, data: Any, proposal: Proposal) -> Any:
     """Parameters from a proposal: an M-step; ``data`` holds the proposal's rows. Raises Collapsed."""
-    neutral = model.start()
-    stats = data.sum(lambda chunk: model.tally(neutral, chunk, proposal.resp[chunk.rows]))
+    neutral, stats = _first(model, data, proposal)
     if proposal.strict:
         try:
             params = model.mstep(stats, neutral)
@@ -177,6 +188,23 @@ def begin(model: Any, data: Any, proposal: Proposal) -> Any:
         except Collapsed:
             pass
     return gently(model).mstep(stats, neutral)
+
+
+def _first(model: Any, data: Any, proposal: Proposal) -> tuple[Any, Any]:
+    """A neutral point and the proposal's statistics there; the weak prior's mode where the data themselves are singular."""
+    neutral = model.start()
+    try:
+        return neutral, _tallied(model, data, proposal, neutral)
+    except Collapsed:
+        gentle = gently(model)
+        if gentle.prior is None:
+            raise
+        mode = gentle.mstep(gentle.prior * 0.0, neutral)
+        return mode, _tallied(model, data, proposal, mode)
+
+
+def _tallied(model: Any, data: Any, proposal: Proposal, params: Any) -> Any:
+    return data.sum(lambda chunk: model.tally(params, chunk, proposal.resp[chunk.rows]))
 
 
 def gently(model: Any) -> Any:

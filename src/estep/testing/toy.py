@@ -2,8 +2,8 @@
 
     maximise  f(theta) = -50 (theta - 1)^2   by   theta -> 1 + 0.8 (theta - 1)
 
-Gains shrink by 0.8^2 a pass, and what is left to gain at any theta is -f(theta). Any other ``height`` and ``move`` may be given:
-a move that falls, one that stays, one that raises.
+Gains shrink by 0.8^2 a pass, and what is left to gain at any theta is -f(theta). Any other ``height`` and ``move`` may be
+given: a move that falls, one that stays, one that raises.
 """
 
 from __future__ import annotations

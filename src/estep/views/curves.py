@@ -121,7 +121,7 @@ def view(values: Array) -> tuple[float, float, bool]:
     """
     finite = values[np.isfinite(values)]
     low, high = float(finite.min()), float(finite.max())
-    usual = float(np.quantile(finite, 0.75)) - low
+    usual = float(np.quantile(finite, 0.75, method="lower")) - low
     cut = usual > 0 and high - low > FLAT * usual
     span = max(1.6 * usual if cut else high - low, 1e-9 * abs(low), 1e-12)
     return low - 0.2 * span, low + 1.06 * span, cut

@@ -81,10 +81,12 @@ def plot_clusters(estimator: Any, X: Any, columns: Sequence[Any] | None = None, 
     Raises
     ------
     ValueError
-        On an unknown column, or one column out of several of a family without marginals.
+        On an estimator that is not a fitted mixture, an unknown column, or one column out of several of a family that has no
+        marginals.
     ImportError
         Where matplotlib is missing, naming what to install.
     """
+    _refuse_other_than_fitted_mixtures(estimator)
     chosen = _chosen(estimator, columns)
     _refuse_marginal(estimator, chosen)
     ax = new_axes("plot_clusters", (6.0, 4.8)) if ax is None else ax
@@ -120,7 +122,7 @@ def tidy(ax: Axes) -> None:
 def add_legend(ax: Axes, **settings: Any) -> None:
     """A quiet legend, in smaller letters where the axes are small."""
     width = ax.get_position().width * figure_of(ax).get_figwidth()
-    look = {"facecolor": "white", "edgecolor": "none", "framealpha": 0.75}
+    look: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "framealpha": 0.75}
     ax.legend(fontsize="small" if width >= SMALL else "x-small", **look, **settings)
 
 
@@ -238,6 +240,14 @@ def _densities(estimator: Any, grid: Array, column: int) -> Array:
 
 
 # --- both ---
+
+
+def _refuse_other_than_fitted_mixtures(estimator: Any) -> None:
+    name = type(estimator).__name__
+    if not hasattr(estimator, "predict_proba"):
+        raise ValueError(f"estimator: {name} gives no class probabilities to colour by; give a mixture, such as Mixture")
+    if not hasattr(estimator, "result_"):
+        raise ValueError(f"estimator: this {name} is not fitted yet; call fit(X) first")
 
 
 def _chosen(estimator: Any, columns: Sequence[Any] | None) -> list[int]:
