@@ -81,7 +81,7 @@ def _add_values(a: Any, b: Any, where: str) -> Any:
         raise ValueError(f"{where} is None in one term of a sum and not in the other")
     if isinstance(a, tuple):
         return tuple(_add_values(x, y, where) for x, y in zip(a, b, strict=True))
-    if isinstance(a, np.ndarray) and np.shape(a) != np.shape(b):
+    if not is_record(a) and np.shape(a) != np.shape(b):
         raise ValueError(f"{where} has shape {np.shape(a)} in one term of a sum and {np.shape(b)} in the other")
     return a + b
 

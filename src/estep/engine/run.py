@@ -22,6 +22,7 @@ from estep.engine.visit import Counted, total
 from estep.engine.words import sentence
 
 FALL = 1e-9
+NO_POINT = (Collapsed, ImpossibleRow, FloatingPointError, np.linalg.LinAlgError)
 Watch = Callable[[State, Status], bool]
 
 
@@ -65,24 +66,33 @@ def run(model: Any, data: Any, state: State, variant: Variant, control: Control)
 
 
 def advance(model: Any, data: Any, state: State, variant: Variant, control: Control) -> Step:
-    """THE loop: step from ``state`` until something stops it."""
-    last = Step(state, Status.RUNNING)
-    cap = control.max_iter
+    """THE loop: step from ``state`` until something stops it. A state that had already stopped is not moved."""
+    last = Step(state, variant.stop.verdict(state.stop))
     while last.status is Status.RUNNING:
-        if len(last.state.trace) >= cap:
+        if len(last.state.trace) >= control.max_iter:
             last = dataclasses.replace(last, status=Status.HIT_CAP)
-            break
-        try:
-            last = step(model, data, last.state, variant, control)
-            if control.watch is not None and control.watch(last.state, last.status) and last.status is Status.RUNNING:
-                last = dataclasses.replace(last, status=Status.STOPPED)
-        except KeyboardInterrupt:
-            if not control.catch:
-                raise
-            last = dataclasses.replace(last, status=Status.INTERRUPTED)
-        if control.save is not None and (last.status is not Status.RUNNING or len(last.state.trace) % control.save_every == 0):
+        else:
+            last = _watched(model, data, last, variant, control)
+        if control.save is not None and _due(last, control):
             control.save(last.state)
     return last
+
+
+def _watched(model: Any, data: Any, last: Step, variant: Variant, control: Control) -> Step:
+    """The next step, as those who watch and interrupt let it be."""
+    try:
+        new = step(model, data, last.state, variant, control)
+        if control.watch is not None and control.watch(new.state, new.status) and new.status is Status.RUNNING:
+            return dataclasses.replace(new, status=Status.STOPPED)
+    except KeyboardInterrupt:
+        if not control.catch:
+            raise
+        return dataclasses.replace(last, status=Status.INTERRUPTED)
+    return new
+
+
+def _due(last: Step, control: Control) -> bool:
+    return last.status is not Status.RUNNING or len(last.state.trace) % control.save_every == 0
 
 
 def step(model: Any, data: Any, state: State, variant: Variant, control: Control) -> Step:
@@ -97,20 +107,27 @@ def _step(model: Any, data: Any, state: State, variant: Variant, control: Contro
     try:
         seen = variant.visit.expected(model, data, state, drawn(variant.assign, state))
         value = float(seen.objective) + log_prior(model, state.params)
-        refused = bool(state.tentative) and not value >= state.value
-        blend, stats = variant.blend.join(state.blend, seen.stats)
-        image = None if refused else variant.update(model, data, stats, state.params)
-        gone = None if refused else find_dying(model, image, stats)
-    except (Collapsed, ImpossibleRow, FloatingPointError, np.linalg.LinAlgError) as error:
+    except NO_POINT as error:
         if isinstance(error, ImpossibleRow) and not state.tentative:
             raise
-        refused, gone = bool(state.tentative), error if isinstance(error, Collapsed) else Collapsed(0, str(error))
-        value, image, seen, blend = float(state.value), None, None, state.blend
-    if refused or (gone is not None and state.tentative):
+        return _refuse(state, variant) if state.tentative else _collapse(state, _gone(error))
+    if state.tentative and not value >= state.value:
         return _refuse(state, variant)
-    if gone is not None or seen is None:
-        return _collapse(state, value, gone, seen)
+    if np.isnan(value):
+        return _fall(state, value)
+    blend, stats = variant.blend.join(state.blend, seen.stats)
+    try:
+        image = variant.update(model, data, stats, state.params)
+        gone = find_dying(model, image, stats)
+    except NO_POINT as error:
+        image, gone = None, _gone(error)
+    if gone is not None:
+        return _refuse(state, variant) if state.tentative else _collapse(state, gone, value, seen)
     return _move(model, dataclasses.replace(state, blend=blend), seen, value, image, variant, control)
+
+
+def _gone(error: BaseException) -> Collapsed:
+    return error if isinstance(error, Collapsed) else Collapsed(0, str(error))
 
 
 def _move(model: Any, state: State, seen: Expected, value: float, image: Any, variant: Variant, control: Control) -> Step:
@@ -118,7 +135,7 @@ def _move(model: Any, state: State, seen: Expected, value: float, image: Any, va
     leaped, gain = bool(state.tentative), value - float(state.value)
     trace, flags = np.append(state.trace, value), np.append(state.leaped, leaped)
     if not leaped and gain < -FALL * (1.0 + abs(value)) and variant.certificate != "heuristic":
-        return Step(dataclasses.replace(state, trace=trace, leaped=flags), Status.FELL)
+        return _fall(state, value)
     stop, memory = state.stop, state.leap
     if leaped:
         stop = variant.stop.interrupted(stop)
@@ -169,13 +186,19 @@ def _refuse(state: State, variant: Variant) -> Step:
     )
 
 
-def _collapse(state: State, value: float, gone: Collapsed | None, seen: Expected | None) -> Step:
-    """The M-step from here has no maximum: the run ends at the last point that could be evaluated."""
-    here = state.params if seen is not None else state.here
+def _fall(state: State, value: float) -> Step:
+    """The objective fell, or is not a number: the run ends at the point before."""
+    trace, flags = np.append(state.trace, value), np.append(state.leaped, False)
+    return Step(dataclasses.replace(state, trace=trace, leaped=flags), Status.FELL)
+
+
+def _collapse(state: State, gone: Collapsed, value: float | None = None, seen: Expected | None = None) -> Step:
+    """No M-step from here, or no E-step here: the run ends at the last point that could be evaluated."""
+    if seen is None:
+        return Step(state, Status.DEGENERATE, gone)
     ended = dataclasses.replace(
         state,
-        params=here,
-        here=here,
+        here=state.params,
         value=np.float64(value),
         trace=np.append(state.trace, value),
         leaped=np.append(state.leaped, False),

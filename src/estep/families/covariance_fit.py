@@ -35,6 +35,7 @@ from estep.families.covariance import CODES, is_diagonal
 from estep.families.covariance_axes import common_axes, shared_axes
 
 NEWTON_STEPS = 100  # cap; from a warm start one or two are taken
+UNLIKE = 1e-8
 SINGULAR = 1e-14
 """A variance given the earlier columns below this share of the variance itself is zero to rounding."""
 
@@ -158,9 +159,25 @@ def _log_determinants(scatter: Array) -> Array:
     return np.asarray(np.log(given).sum(axis=1))
 
 
-def _fit_eev(scatter: Array, counts: Array, current: Array | None) -> Array:
+def _principal(scatter: Array) -> tuple[Array, Array]:
+    """Eigenvalues >= 0 in increasing order (k, d) and axes (k, d, d).
+
+    Where columns are in unlike units the small ones are read off the singular values of the Cholesky factor, which keeps
+    digits that the eigenvalues of the matrix itself have lost.
+    """
     lengths, axes = np.linalg.eigh(scatter)
-    return _turned(axes, np.maximum(lengths, 0.0).sum(axis=0) / counts.sum())
+    if (lengths[:, 0] < UNLIKE * lengths[:, -1]).any():
+        try:
+            axes, roots, _ = np.linalg.svd(np.linalg.cholesky(scatter))
+            lengths, axes = (roots**2)[:, ::-1], axes[:, :, ::-1]
+        except np.linalg.LinAlgError:
+            return np.maximum(lengths, 0.0), axes
+    return np.maximum(lengths, 0.0), axes
+
+
+def _fit_eev(scatter: Array, counts: Array, current: Array | None) -> Array:
+    lengths, axes = _principal(scatter)
+    return _turned(axes, lengths.sum(axis=0) / counts.sum())
 
 
 def _turned(axes: Array, lengths: Array) -> Array:
@@ -181,18 +198,27 @@ def _fit_vei(scatter: Array, counts: Array, current: Array | None) -> Array:
 
 def _fit_vee(scatter: Array, counts: Array, current: Array | None) -> Array:
     start = None if current is None else np.linalg.slogdet(current)[1] / current.shape[1]
-    logs = _proportions(_matrix_terms, scatter, np.einsum("gii->g", scatter), counts, start)
+    inside = _whitened(scatter)
+    logs = _proportions(_matrix_terms, inside, np.einsum("gii->g", inside), counts, start)
     shape = np.tensordot(np.exp(-logs), scatter, 1) / counts.sum()
     return _not_below("VEE", np.exp(logs)[:, None, None] * shape, current, scatter, counts)
 
 
 def _fit_vev(scatter: Array, counts: Array, current: Array | None) -> Array:
     start = None if current is None else np.linalg.slogdet(current)[1] / current.shape[1]
-    lengths, axes = np.linalg.eigh(scatter)
-    lengths = np.maximum(lengths, 0.0)
+    lengths, axes = _principal(scatter)
     logs = _proportions(_diagonal_terms, lengths, lengths.sum(axis=1), counts, start)
     shape = (np.exp(-logs)[:, None] * lengths).sum(axis=0) / counts.sum()
     return _not_below("VEV", _turned(axes, np.exp(logs)[:, None] * shape), current, scatter, counts)
+
+
+def _whitened(scatter: Array) -> Array:
+    """The scatter matrices in coordinates where their sum is the identity; volumes keep their proportions."""
+    try:
+        root = np.linalg.inv(np.linalg.cholesky(scatter.sum(axis=0)))
+    except np.linalg.LinAlgError:
+        raise Collapsed(0, "no scatter along some direction in any of the components") from None
+    return np.asarray(root @ scatter @ root.T)
 
 
 Terms = Callable[[Array, Array], tuple[float, Array, Array]]

@@ -133,6 +133,10 @@ class WithNoise:
         """The inner family's prior about the anchor of ``stats``."""
         return self.family.align(prior, stats)
 
+    def closer(self, params: Any, stats: Any) -> Any:
+        """Where to count the inner family's moments again, or None."""
+        return self.family.closer(params, stats)
+
     def dying(self, params: Any, stats: Any, support: Support) -> Any:
         """The first component that has collapsed, or None."""
         return self.family.dying(params, stats, support)

@@ -19,7 +19,7 @@ from estep.core.collapse import Collapsed
 from estep.core.record import Array
 from estep.core.support import Pattern
 from estep.families.covariance_support import DiagonalCovariances, WholeCovariances
-from estep.families.normal_density import Factors, NormalParams, factor, factored
+from estep.families.normal_density import LOST, Factors, NormalParams, factor, factored
 from estep.families.normal_moments import NormalStats, about, split
 
 RESTED = 1e-14
@@ -109,6 +109,23 @@ def gradient(params: NormalParams, stats: NormalStats) -> dict[str, Array]:
         return {"means": precision * moved, "covariances": -0.5 * (stats.logdet[:, None] * precision - precision**2 * residual)}
     curve = stats.logdet[:, None, None] * precision - precision @ residual @ precision
     return {"means": (precision @ moved[:, :, None])[:, :, 0], "covariances": -0.5 * curve}
+
+
+def closer(params: NormalParams, stats: NormalStats) -> NormalParams | None:
+    """Parameters with the means of ``stats`` and variances so small that moments are counted about each mean, if need be.
+
+    The second moment about the anchor is shift^2 + variance; epsilon times shift^2 / variance is what its difference loses.
+    """
+    d, diagonal = params.means.shape[1], params.covariances.ndim == 2
+    count, total, second = split(stats.features, d, diagonal)
+    filled = np.maximum(count, np.finfo(float).tiny)[:, None]
+    shift = total / filled
+    square = second / filled if diagonal else np.diagonal(second, axis1=1, axis2=2) / filled
+    lost = np.finfo(float).eps * shift**2
+    if not (lost > LOST * np.maximum(square - shift**2, 0.0)).any():
+        return None
+    variances = np.maximum(square - shift**2, np.maximum(lost, np.finfo(float).tiny))
+    return NormalParams(stats.anchor + shift, variances if diagonal else variances[:, :, None] * np.eye(d))
 
 
 def _residual(params: NormalParams, stats: NormalStats) -> tuple[Array, Factors]:

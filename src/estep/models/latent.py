@@ -115,6 +115,12 @@ class Latent:
         counts = self.structure.tally(params.structure, resp, chunk)
         return LatentStats(counts, self.family.stats(params.family, encoded(self.family, chunk.x), resp))
 
+    def closer(self, params: LatentParams, stats: LatentStats) -> LatentParams | None:
+        """Where to tally again, because ``stats`` lost digits about their anchor; None if they kept them."""
+        find = getattr(self.family, "closer", None)
+        family = None if find is None else find(params.family, stats.family)
+        return None if family is None else LatentParams(params.structure, family)
+
     def mstep(self, stats: LatentStats, params: LatentParams) -> LatentParams:
         """Parameters that maximise q(., stats + prior), from ``params`` on."""
         total, (s, f) = self.with_imagined(stats), self._supports(params)
@@ -144,9 +150,7 @@ class Latent:
         """Gradient of ``q`` in free coordinates; of a family without ``score`` by finite differences."""
         s, f = self._supports(params)
         own = getattr(self.family, "score", None) or partial(numeric_score, self.family)
-        return np.concatenate(
-            [self.structure.score(params.structure, stats.structure, s), own(params.family, stats.family, f)]
-        )
+        return np.concatenate([self.structure.score(params.structure, stats.structure, s), own(params.family, stats.family, f)])
 
     def unit_scores(self, params: LatentParams, chunk: Chunk) -> Array:
         """Per row, the gradient of its log-likelihood in free coordinates (Fisher's identity), (n, p)."""

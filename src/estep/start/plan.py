@@ -193,18 +193,18 @@ def begin(model: Any, data: Any, proposal: Proposal) -> Any:
 def _first(model: Any, data: Any, proposal: Proposal) -> tuple[Any, Any]:
     """A neutral point and the proposal's statistics there; the weak prior's mode where the data themselves are singular."""
     neutral = model.start()
-    try:
-        return neutral, _tallied(model, data, proposal, neutral)
-    except Collapsed:
-        gentle = gently(model)
-        if gentle.prior is None:
-            raise
-        mode = gentle.mstep(gentle.prior * 0.0, neutral)
-        return mode, _tallied(model, data, proposal, mode)
-
-
-def _tallied(model: Any, data: Any, proposal: Proposal, params: Any) -> Any:
-    return data.sum(lambda chunk: model.tally(params, chunk, proposal.resp[chunk.rows]))
+    stats = data.sum(lambda chunk: model.tally(neutral, chunk, proposal.resp[chunk.rows]))
+    nearby = model.closer(neutral, stats)
+    if nearby is not None:
+        stats = data.sum(lambda chunk: model.tally(nearby, chunk, proposal.resp[chunk.rows]))
+    if proposal.strict:
+        try:
+            params = model.mstep(stats, neutral)
+            if model.dying(params, stats) is None:
+                return params
+        except Collapsed:
+            pass
+    return gently(model).mstep(stats, neutral)
 
 
 def gently(model: Any) -> Any:

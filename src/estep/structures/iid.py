@@ -120,7 +120,7 @@ class Iid:
         """The simplex, less what is fixed or tied."""
         k = params.weights.size
         if self.equal:
-            constraints = Constraints(fixed={"weights": params.weights})
+            constraints = Constraints(fixed={"weights": np.full(k, 1.0 / k)})
         return Support({"weights": Simplex.of("weights", constraints.pattern("weights", (k,)))})
 
     def prior(self, k: int, strength: float | None) -> IidCounts:
