@@ -21,6 +21,7 @@ from estep.families.covariance import CODES, is_diagonal
 from estep.families.normal import Normal
 from estep.families.normal_density import NormalParams
 from estep.models.latent import Latent, LatentParams
+from estep.start.plan import Proposal, begin
 from estep.structures.iid import Iid, IidParams
 from estep.testing import agreement, strategies
 
@@ -146,8 +147,7 @@ def test_clusters_far_apart(code, apart):
     own = x.reshape(2, n, d) - centre[:, None]
     truth = np.array([np.cov(rows.T, bias=True) for rows in own])
     model, data = bound(code, x)
-    (chunk,) = data.chunks()
-    start = model.mstep(model.tally(model.start(), chunk, np.repeat(np.eye(2), n, axis=0)), model.start())
+    start = begin(model, data, Proposal("labels", np.arange(2 * n), np.repeat(np.eye(2), n, axis=0), strict=True))
     found = fit(model, data, start, max_iter=20).params.family
     np.testing.assert_allclose(found.means - centre, own.mean(axis=1), atol=1e-7)
     full = found.covariances if found.covariances.ndim == 3 else found.covariances[:, :, None] * np.eye(d)

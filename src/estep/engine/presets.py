@@ -12,7 +12,6 @@ from estep.engine.stop import Aitken, Settled
 from estep.engine.update import Maximise, Only, Reseat
 from estep.engine.visit import Whole
 
-
 PROMISES = ("exact", "bound", "heuristic")
 
 

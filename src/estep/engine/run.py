@@ -81,14 +81,14 @@ def advance(model: Any, data: Any, state: State, variant: Variant, control: Cont
 def _watched(model: Any, data: Any, last: Step, variant: Variant, control: Control) -> Step:
     """The next step, as those who watch and interrupt let it be."""
     try:
-        new = step(model, data, last.state, variant, control)
-        if control.watch is not None and control.watch(new.state, new.status) and new.status is Status.RUNNING:
-            return dataclasses.replace(new, status=Status.STOPPED)
+        last = step(model, data, last.state, variant, control)
+        if control.watch is not None and control.watch(last.state, last.status) and last.status is Status.RUNNING:
+            return dataclasses.replace(last, status=Status.STOPPED)
     except KeyboardInterrupt:
         if not control.catch:
             raise
         return dataclasses.replace(last, status=Status.INTERRUPTED)
-    return new
+    return last
 
 
 def _due(last: Step, control: Control) -> bool:
@@ -192,7 +192,7 @@ def _fall(state: State, value: float) -> Step:
     return Step(dataclasses.replace(state, trace=trace, leaped=flags), Status.FELL)
 
 
-def _collapse(state: State, gone: Collapsed, value: float | None = None, seen: Expected | None = None) -> Step:
+def _collapse(state: State, gone: Collapsed, value: float = np.nan, seen: Expected | None = None) -> Step:
     """No M-step from here, or no E-step here: the run ends at the last point that could be evaluated."""
     if seen is None:
         return Step(state, Status.DEGENERATE, gone)

@@ -299,9 +299,8 @@ def _start_value(model: Latent, name: str, value: Any, d: int) -> Array:
     array = adopt(model, name, value, d, f"init[{name!r}]")
     if not np.isfinite(array).all():
         raise ValueError(f"init[{name!r}] holds a value that is not finite; a start needs a number everywhere")
-    if name == "weights":
-        if not (array > 0).all() or abs(float(array.sum()) - 1.0) > 1e-8:
-            raise ValueError(f"init['weights'] must be above zero and sum to one, got {array.tolist()}: a weight of 0 stays 0")
+    if name == "weights" and (not (array > 0).all() or abs(float(array.sum()) - 1.0) > 1e-8):
+        raise ValueError(f"init['weights'] must be above zero and sum to one, got {array.tolist()}: a weight of 0 stays 0")
     return array
 
 

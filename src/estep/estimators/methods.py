@@ -102,8 +102,8 @@ def icl_entropy(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, 
 def sample(self: Any, n_samples: int = 1) -> tuple[Any, NDArray[np.intp]]:
     """``n_samples`` rows drawn from the fitted model and their components; draws follow ``random_state``."""
     check_is_fitted(self, "result_")
-    if n_samples < 1:
-        raise ValueError(f"n_samples must be at least 1, got {n_samples}")
+    if not isinstance(n_samples, int | np.integer) or n_samples < 1:
+        raise ValueError(f"n_samples must be an integer >= 1, got {n_samples!r}")
     from sklearn.utils import check_random_state
 
     seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)

@@ -66,9 +66,9 @@ def read_matrix(self: Any, X: Any, reset: bool) -> Array:
         if not str(error).startswith(("could not convert", "setting an array")):
             raise
         raise ValueError(f"X must hold numbers, with NaN where missing: {error}; encode or drop columns of text") from None
-    with np.errstate(invalid="ignore"):
-        if (np.abs(x) > LARGEST).any():
-            raise ValueError(f"X holds values beyond {LARGEST:g}, whose squares overflow; rescale its columns")
+    largest = max(float(np.fmax.reduce(x, axis=None)), -float(np.fmin.reduce(x, axis=None)))
+    if largest > LARGEST:
+        raise ValueError(f"X holds {largest:g}; squares of values beyond {LARGEST:g} overflow, so rescale its columns")
     return x
 
 
@@ -143,7 +143,7 @@ def class_names(y: Any) -> list[str] | None:
 def _names_of(known: Any) -> list[str]:
     """The sorted names of classes; raises ValueError on what looks like a slip."""
     if fractions := [v for v in known if _number(v) and not _whole(v)]:
-        raise ValueError(f"y holds {fractions[0]!r}, which is no class; labels are whole numbers or names (-1, NaN, None: unknown)")
+        raise ValueError(f"y holds {fractions[0]!r}: labels are whole numbers or names (-1, NaN and None where unknown)")
     names = sorted({str(v) for v in known})
     if slips := [name for name in names if name in MISSPELT]:
         raise ValueError(
@@ -184,7 +184,8 @@ def _table_of(labels: Any) -> NDArray[np.bool_] | None:
 
 
 def _flags(entry: Any) -> bool:
-    return isinstance(entry, list | tuple | np.ndarray) and len(entry) > 0 and all(isinstance(v, bool | np.bool_) for v in entry)
+    listed = isinstance(entry, list | tuple | np.ndarray) and len(entry) > 0
+    return listed and all(isinstance(v, bool | np.bool_) for v in entry)
 
 
 def _permitted(entry: Any, row: int, n_named: int, k: int) -> NDArray[np.bool_]:

@@ -42,6 +42,8 @@ ROTATIONS = 400  # cap on plane rotations a start: in high dimension fewer sweep
 STARTS = 6  # groups whose own axes are tried
 _CIRCLE = np.linspace(0.0, 2 * np.pi, 33)[:-1]
 
+UNLIKE = 1e-8
+
 
 def common_axes(equal_volume: bool, scatter: Array, counts: Array, start: Array | None = None) -> Array:
     """Axes (d, d) that minimise f over rotations of ``start``, or over several starts when there is none.
@@ -66,6 +68,22 @@ def common_axes(equal_volume: bool, scatter: Array, counts: Array, start: Array 
     distinct = [found for i, found in enumerate(turned) if i == 0 or found[0] > turned[i - 1][0] + 1e-6 * counts.sum()]
     polished = [_descend(equal_volume, scatter, counts, axes) for _, axes in distinct[:3]]
     return min(polished, key=lambda found: found[0])[1]
+
+
+def principal(covs: Array) -> tuple[Array, Array]:
+    """Eigenvalues >= 0 in increasing order (k, d) and axes (k, d, d).
+
+    Where columns are in unlike units the small ones are read off the singular values of the Cholesky factor, which keeps
+    digits that the eigenvalues of the matrix itself have lost.
+    """
+    lengths, axes = np.linalg.eigh(covs)
+    if (lengths[:, 0] < UNLIKE * lengths[:, -1]).any():
+        try:
+            axes, roots, _ = np.linalg.svd(np.linalg.cholesky(covs))
+            lengths, axes = (roots**2)[:, ::-1], axes[:, :, ::-1]
+        except np.linalg.LinAlgError:
+            return np.maximum(lengths, 0.0), axes
+    return np.maximum(lengths, 0.0), axes
 
 
 def shared_axes(covs: Array) -> Array:

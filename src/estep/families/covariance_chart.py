@@ -35,7 +35,7 @@ import numpy as np
 
 from estep.core.record import Array
 from estep.families.covariance import CODES, CovarianceCode, count_free
-from estep.families.covariance_axes import planes, rotation, shared_axes
+from estep.families.covariance_axes import planes, principal, rotation, shared_axes
 
 
 def pack(code: str, covs: Array, base: Array | None = None) -> Array:
@@ -219,7 +219,7 @@ def _gradient_unit_cholesky(code: CovarianceCode, covs: Array, dcov: Array) -> A
 
 def _axes(code: CovarianceCode, covs: Array) -> Array:
     """The axes of the structure: one set (1, d, d) when they are common, else each component's (k, d, d)."""
-    return shared_axes(covs)[None] if code.orientation == "E" else np.linalg.eigh(covs)[1]
+    return shared_axes(covs)[None] if code.orientation == "E" else principal(covs)[1]
 
 
 def _variances(covs: Array, axes: Array) -> Array:

@@ -32,10 +32,9 @@ import numpy as np
 from estep.core.collapse import Collapsed
 from estep.core.record import Array
 from estep.families.covariance import CODES, is_diagonal
-from estep.families.covariance_axes import common_axes, shared_axes
+from estep.families.covariance_axes import common_axes, principal, shared_axes
 
 NEWTON_STEPS = 100  # cap; from a warm start one or two are taken
-UNLIKE = 1e-8
 SINGULAR = 1e-14
 """A variance given the earlier columns below this share of the variance itself is zero to rounding."""
 
@@ -159,24 +158,8 @@ def _log_determinants(scatter: Array) -> Array:
     return np.asarray(np.log(given).sum(axis=1))
 
 
-def _principal(scatter: Array) -> tuple[Array, Array]:
-    """Eigenvalues >= 0 in increasing order (k, d) and axes (k, d, d).
-
-    Where columns are in unlike units the small ones are read off the singular values of the Cholesky factor, which keeps
-    digits that the eigenvalues of the matrix itself have lost.
-    """
-    lengths, axes = np.linalg.eigh(scatter)
-    if (lengths[:, 0] < UNLIKE * lengths[:, -1]).any():
-        try:
-            axes, roots, _ = np.linalg.svd(np.linalg.cholesky(scatter))
-            lengths, axes = (roots**2)[:, ::-1], axes[:, :, ::-1]
-        except np.linalg.LinAlgError:
-            return np.maximum(lengths, 0.0), axes
-    return np.maximum(lengths, 0.0), axes
-
-
 def _fit_eev(scatter: Array, counts: Array, current: Array | None) -> Array:
-    lengths, axes = _principal(scatter)
+    lengths, axes = principal(scatter)
     return _turned(axes, lengths.sum(axis=0) / counts.sum())
 
 
@@ -206,7 +189,7 @@ def _fit_vee(scatter: Array, counts: Array, current: Array | None) -> Array:
 
 def _fit_vev(scatter: Array, counts: Array, current: Array | None) -> Array:
     start = None if current is None else np.linalg.slogdet(current)[1] / current.shape[1]
-    lengths, axes = _principal(scatter)
+    lengths, axes = principal(scatter)
     logs = _proportions(_diagonal_terms, lengths, lengths.sum(axis=1), counts, start)
     shape = (np.exp(-logs)[:, None] * lengths).sum(axis=0) / counts.sum()
     return _not_below("VEV", _turned(axes, np.exp(logs)[:, None] * shape), current, scatter, counts)

@@ -164,7 +164,7 @@ class Normal:
         return reanchor(prior, stats.anchor, self.diagonal)
 
     def closer(self, params: NormalParams, stats: NormalStats) -> NormalParams | None:
-        """Where to count moments again, because about their anchor they lost digits: at the new means; None if they kept them."""
+        """Where to count moments again, because about their anchor they lost digits; None if they kept them."""
         return normal_fit.closer(params, stats)
 
     def dying(self, params: NormalParams, stats: NormalStats, support: Support) -> Collapsed | None:

@@ -193,22 +193,28 @@ def begin(model: Any, data: Any, proposal: Proposal) -> Any:
 def _first(model: Any, data: Any, proposal: Proposal) -> tuple[Any, Any]:
     """A neutral point and the proposal's statistics there; the weak prior's mode where the data themselves are singular."""
     neutral = model.start()
-    stats = data.sum(lambda chunk: model.tally(neutral, chunk, proposal.resp[chunk.rows]))
-    nearby = model.closer(neutral, stats)
-    if nearby is not None:
-        stats = data.sum(lambda chunk: model.tally(nearby, chunk, proposal.resp[chunk.rows]))
-    if proposal.strict:
-        try:
-            params = model.mstep(stats, neutral)
-            if model.dying(params, stats) is None:
-                return params
-        except Collapsed:
-            pass
-    return gently(model).mstep(stats, neutral)
+    try:
+        return neutral, _tallied(model, data, proposal, neutral)
+    except Collapsed:
+        gentle = gently(model)
+        if gentle.prior is None:
+            raise
+        mode = gentle.mstep(gentle.prior * 0.0, neutral)
+        return mode, _tallied(model, data, proposal, mode)
+
+
+def _tallied(model: Any, data: Any, proposal: Proposal, params: Any) -> Any:
+    """The proposal's statistics; counted once more, closer by, where they lost digits about their anchor."""
+    stats = data.sum(lambda chunk: model.tally(params, chunk, proposal.resp[chunk.rows]))
+    nearby = model.closer(params, stats)
+    return stats if nearby is None else data.sum(lambda chunk: model.tally(nearby, chunk, proposal.resp[chunk.rows]))
 
 
 def gently(model: Any) -> Any:
-    """The model with its weak conjugate prior, where it has one, so that a first M-step does not collapse."""
+    """The model with its weak conjugate prior, where it has one for these data, so that a first M-step does not collapse."""
     if model.prior is not None or not hasattr(model.family, "prior"):
         return model
-    return model.with_prior({})
+    try:
+        return model.with_prior({})
+    except ValueError:  # none for a constant column
+        return model
