@@ -1,4 +1,8 @@
-"""Time of ``import estep``, and of the first small fit in a fresh process with numba's cache warm and cold."""
+"""Time of ``import estep``, and of the first small fit in a fresh process with numba's cache warm and cold.
+
+Byte code is written as anywhere: ``PYTHONDONTWRITEBYTECODE`` is taken out of the children's environment, and one run that is
+thrown away has compiled every module before.
+"""
 
 from __future__ import annotations
 
@@ -60,5 +64,6 @@ def _cold() -> float:
 def _child(code: str, cache: str) -> float:
     paths = os.pathsep.join(filter(None, [str(SRC), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"PYTHONPATH": paths, "NUMBA_CACHE_DIR": cache}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     return float(done.stdout)

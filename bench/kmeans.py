@@ -45,9 +45,7 @@ def _shape(n: int, d: int, k: int, plan: Plan) -> Line:
     label = rivals.label("scikit-learn")
     if not np.allclose(a, b, rtol=AGREE, atol=AGREE):
         return Line(ROW, case, label, "ms a step", note=f"centres differ by {abs(a - b).max():.1e}; not timed", met=False)
-    times = measure.interleaved(
-        {"ours": measure.a_pass(ours, 3, 13), "theirs": measure.a_pass(theirs, 3, 13)}, plan.repeats
-    )
+    times = measure.interleaved({"ours": measure.a_pass(ours, 3, 13), "theirs": measure.a_pass(theirs, 3, 13)}, plan.repeats)
     return Line(
         ROW,
         case,

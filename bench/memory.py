@@ -51,7 +51,15 @@ def run(plan: Plan) -> list[Line]:
 def _grow(case: str, starts: int, rows: tuple[int, ...]) -> list[Line]:
     found = [_child(n, starts) for n in rows]
     lines = [
-        Line(ROW, f"{case}, n={n} d={D} k={K}", "the data", "MB extra", f["extra"] / 1e6, f["data"] / 1e6, f["data"] / max(f["extra"], 1))
+        Line(
+            ROW,
+            f"{case}, n={n}",
+            "the data",
+            "MB",
+            f["extra"] / 1e6,
+            f["data"] / 1e6,
+            note=f"peak beyond the data, d={D} k={K}",
+        )
         for n, f in zip(rows, found, strict=True)
     ]
     growth = (found[-1]["extra"] - found[0]["extra"]) / (found[-1]["data"] - found[0]["data"])

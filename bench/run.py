@@ -1,4 +1,4 @@
-"""The one command: ``python bench/run.py [--only ROW] [--json FILE] [--quick]`` prints a table of ratios and writes it as JSON."""
+"""The one command: ``python bench/run.py [--only ROW] [--json FILE] [--quick]`` prints a table of ratios and writes JSON."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
-ROWS = ("gmm_pass", "slow_mixtures", "select_faithful", "kmeans", "memory", "imports")
+ROWS = ("gmm_pass", "slow_mixtures", "select_faithful", "kmeans", "memory", "imports", "stages")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,14 +47,17 @@ HEAD = ("row", "case", "against", "ours", "theirs", "unit", "ratio", "goal", "me
 WIDTHS = (15, 30, 24, 9, 9, 11, 8, 12, 4, 0)
 
 
-def cells(line: object) -> tuple[str, ...]:
+def cells(line: Any) -> tuple[str, ...]:
     """The cells of one line of the table, in the order of HEAD."""
     word = {None: "", True: "yes", False: "NO"}
-    number = lambda v: "" if v is None else f"{v:.3g}" if abs(v) < 1000 else f"{v:.0f}"  # noqa: E731
     return (
-        line.row, line.case, line.rival, number(line.ours), number(line.theirs), line.unit,
-        number(line.ratio), line.goal, word[line.met], line.note,
+        line.row, line.case, line.rival, _number(line.ours), _number(line.theirs), line.unit,
+        _number(line.ratio), line.goal, word[line.met], line.note,
     )  # fmt: skip
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def _text(parts: tuple[str, ...]) -> str:

@@ -30,7 +30,7 @@ RAISED = 0.01  # BIC
 def run(plan: Plan) -> list[Line]:
     """Both lines; the criterion of the common winner must agree to RAISED."""
     warnings.simplefilter("ignore")
-    x = np.loadtxt(DATA, delimiter=",", skiprows=1)
+    x = np.loadtxt(DATA, delimiter=",", skiprows=1, usecols=(0, 1))
     return [_line(x, case, n_init, plan) for case, n_init in STARTS.items()]
 
 
@@ -55,7 +55,8 @@ def _line(x: Any, case: str, n_init: int, plan: Plan) -> Line:
         note = f"ours chooses {best.settings} at {best.criterion:.3f}, mclust {found['best']} at {-found['bic']:.3f}"
     elif abs(found["bic"] + best.criterion) > RAISED:
         note += f", BIC {best.criterion:.3f} against {-found['bic']:.3f}"
-    times = measure.interleaved({"ours": lambda: measure.seconds(ours), "theirs": lambda: mclust(components)["seconds"]}, plan.repeats)
+    timers = {"ours": lambda: measure.seconds(ours), "theirs": lambda: mclust(components)["seconds"]}
+    times = measure.interleaved(timers, plan.repeats)
     share = measure.ratio(times["theirs"], times["ours"])
     pinned = "" if version == rivals.MCLUST else f" (pinned: {rivals.MCLUST})"
     return Line(

@@ -38,7 +38,7 @@ def whole(page: Path) -> str:
         text = whole((page.parent / directive[1]).resolve())
         options = dict(re.findall(r"^:([\w-]+): (.*)$", directive[2], re.MULTILINE))
         for mark in options.values():
-            assert text.count(mark) == 1, f"{page_name(page)} includes from or to {mark!r}, which is there {text.count(mark)} times"
+            assert text.count(mark) == 1, f"{page_name(page)} includes {mark!r}, which is there {text.count(mark)} times"
         text = text.partition(options["start-after"])[2] if "start-after" in options else text
         return text.partition(options["end-before"])[0] if "end-before" in options else text
 

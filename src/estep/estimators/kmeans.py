@@ -180,6 +180,9 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportM
             "starts_": result.starts,
         }
 
+    def __sklearn_clone__(self) -> Any:
+        return methods.enclosed(super().__sklearn_clone__())
+
     def __sklearn_tags__(self) -> Any:
         return methods.tags(super().__sklearn_tags__())
 

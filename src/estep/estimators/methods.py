@@ -139,6 +139,12 @@ def tags(tags: Any) -> Any:
     return tags
 
 
+def enclosed(copy: Any) -> Any:
+    """A clone belongs to whoever cloned it, such as a grid search: Ctrl-C ends that loop, and not this fit alone."""
+    copy._enclosed = True
+    return copy
+
+
 def _noisy(self: Any) -> bool:
     return getattr(self, "noise", False) is not False
 

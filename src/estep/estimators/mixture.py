@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -55,12 +56,17 @@ def fit_mixture(self: Any, X: Any, y: Any, sample_weight: Any, labels: Any, fami
             shared=getattr(self, "_shared_starts", None),
         )
         result = solve(task)
-    if isinstance(self.init, str) and rows.allowed is None and not model.constraints:
+    if isinstance(self.init, str) and rows.allowed is None and not model.constraints and not _orders(self.prior):
         result = in_order(result, named)
     for name, value in published(self, dataclasses.replace(result, state=None)).items():
         setattr(self, name, value)
     warn_of(result, type(self).__name__)
     return self
+
+
+def _orders(prior: Any) -> bool:
+    """Whether a prior tells the components apart."""
+    return isinstance(prior, Mapping) and np.ndim(prior.get("weights")) > 0
 
 
 def published(self: Any, result: Result) -> dict[str, Any]:
@@ -218,6 +224,9 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     summary = methods.summary
     save = methods.save
 
+    def __sklearn_clone__(self) -> Any:
+        return methods.enclosed(super().__sklearn_clone__())
+
     def __sklearn_tags__(self) -> Any:
         return methods.tags(super().__sklearn_tags__())
 
@@ -341,6 +350,9 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         """Inverse covariances, in the shape of ``covariances_``."""
         variances = self.covariance_type in ("diag", "spherical")
         return 1.0 / self.covariances_ if variances else np.linalg.inv(self.covariances_)
+
+    def __sklearn_clone__(self) -> Any:
+        return methods.enclosed(super().__sklearn_clone__())
 
     def __sklearn_tags__(self) -> Any:
         return methods.tags(super().__sklearn_tags__())

@@ -191,7 +191,7 @@ def _flags(entry: Any) -> bool:
 def _permitted(entry: Any, row: int, n_named: int, k: int) -> NDArray[np.bool_]:
     if _unlabelled(entry):
         return np.ones(k, dtype=bool)
-    classes = list(entry) if isinstance(entry, list | tuple | set | frozenset | range | np.ndarray) else [entry]
+    classes = list(entry) if hasattr(entry, "__iter__") and not isinstance(entry, str | bytes | dict) else [entry]
     odd = [c for c in classes if not _whole(c) or not 0 <= int(c) < n_named]
     if odd:
         raise ValueError(f"labels[{row}] names the class {odd[0]!r}, but the components are 0..{n_named - 1}")

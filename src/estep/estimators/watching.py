@@ -56,11 +56,12 @@ class ProgressLine:
     def __init__(self, who: str, stream: Any = None) -> None:
         self.who, self.stream = who, stream or sys.stderr
         self.began = self.drawn = time.monotonic()
-        self.width = self.starts = 0
+        self.width = self.starts = self.passes = 0
 
     def watch(self, state: State, status: Status) -> bool:
         """Redraw; never stops the run."""
         self.starts += len(state.trace) == 1
+        self.passes += 1
         now = time.monotonic()
         if now - self.drawn >= 0.1:
             self.drawn = now
@@ -74,7 +75,7 @@ class ProgressLine:
         left, rate = float(state.stop.left), float(state.stop.rates[-1]) if state.stop.rates.size else math.nan
         if np.isfinite(left) and left > 0 and 0 < rate < 1:
             more = max(math.log(max(left, 1e-300) * 1e6) / -math.log(rate), 0.0)
-            words += f", about {left:.2g} nats and {more * seconds / max(passes, 1):.0f} s left"
+            words += f", about {left:.2g} nats and {more * seconds / max(self.passes, 1):.0f} s left"
         return words
 
     def close(self) -> None:

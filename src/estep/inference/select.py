@@ -223,7 +223,7 @@ class Work:
         model = clone(self.estimator).set_params(**settings)
         if self.scouting:
             model.set_params(n_init=1, tol=max(model.tol, SCOUT / len(self.X)))
-        model._shared_starts, model._enclosed = self.starts, True
+        model._shared_starts, model._enclosed = self.starts, True  # Ctrl-C ends the whole table
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
