@@ -1,8 +1,9 @@
 """Missing values, weights, partial labels, fixed and tied parameters: alone and all together, for all fourteen structures.
 
-The oracle (``oracle.py``) is EM written as slowly as it reads, row by row and value by value. Structures
-whose M-step has a closed form are compared with it pass by pass; for all fourteen the end of the fit is checked against what it must be: no slope left in any free direction (by finite
-differences of the oracle's likelihood), fixed entries unmoved to the bit, tied entries equal, labels obeyed, weights counted.
+The oracle (``oracle.py``) is EM written as slowly as it reads, row by row and value by value. Structures whose M-step has a
+closed form are compared with it pass by pass. For all fourteen the end of the fit is checked against what it must be: no slope
+left in any free direction (by finite differences of the oracle's likelihood), fixed entries unmoved to the bit, tied entries
+equal, labels obeyed, weights counted.
 """
 
 import numpy as np
