@@ -26,7 +26,7 @@ _HOMES = {
     "record": "estep.core.record",
     "shared": "estep.core.record",
 }
-_PACKAGES = ("data", "engine", "families", "models", "structures", "testing")
+_PACKAGES = ("core", "data", "engine", "families", "models", "structures", "testing")
 
 __all__ = [
     "ConvergenceWarning",
@@ -38,6 +38,7 @@ __all__ = [
     "Status",
     "Variant",
     "__version__",
+    "core",
     "data",
     "engine",
     "families",
@@ -52,7 +53,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from estep import data, engine, families, models, structures, testing
+    from estep import core, data, engine, families, models, structures, testing
     from estep.core.record import record, shared
     from estep.core.result import Status
     from estep.engine.fit import fit

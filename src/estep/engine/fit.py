@@ -47,6 +47,8 @@ def fit(
     ValueError
         Unknown ``how`` or ``accelerate``; a checkpoint of another model or variant.
     """
+    if not hasattr(data, "chunks") or not hasattr(data, "map"):
+        raise TypeError(f"data must be a data plane such as estep.data.Memory(X), got {type(data).__name__}")
     variant = variant_of(how, accelerate)
     control = Control(tol=tol, max_iter=max_iter, watch=watch, seed=seed)
     state = start(model, params, variant, control)

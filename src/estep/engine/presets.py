@@ -12,6 +12,7 @@ from estep.engine.stop import Aitken, Settled
 from estep.engine.update import Maximise, Only, Reseat
 from estep.engine.visit import Whole
 
+UNASKED = ("auto", "none", None)
 PROMISES = ("exact", "bound", "heuristic")
 
 
@@ -61,7 +62,7 @@ PRESETS: dict[str, Variant] = {
 def variant_of(algorithm: Any = "em", accelerate: Any = "auto") -> Variant:
     """The variant for the public arguments ``algorithm`` and ``accelerate``; raises ValueError on an unknown name."""
     if isinstance(algorithm, Variant):
-        return algorithm
+        return algorithm if accelerate in UNASKED else dataclasses.replace(algorithm, leap=leap_named(accelerate))
     if not isinstance(algorithm, str) or algorithm not in PRESETS:
         raise ValueError(f"algorithm={algorithm!r} is unknown; choose one of {sorted(PRESETS)} or pass a Variant")
     variant, leap = PRESETS[algorithm], leap_named(accelerate)

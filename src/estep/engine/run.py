@@ -19,7 +19,7 @@ from estep.core.result import Result, Status, Trace
 from estep.engine.presets import Variant
 from estep.engine.state import State, begin
 from estep.engine.visit import Counted, total
-from estep.engine.words import sentence
+from estep.engine.words import fall_words, sentence
 
 FALL = 1e-9
 NO_POINT = (Collapsed, ImpossibleRow, FloatingPointError, np.linalg.LinAlgError)
@@ -208,14 +208,14 @@ def _collapse(state: State, gone: Collapsed, value: float = np.nan, seen: Expect
 
 def close(model: Any, data: Any, last: Step, variant: Variant, control: Control) -> Result:
     """The result, with the exact log-likelihood and objective at the parameters that are returned."""
-    state, status = last.state, last.status
+    state, status, cap = last.state, last.status, control.max_iter
     onward = status in (Status.HIT_CAP, Status.INTERRUPTED, Status.STOPPED)
     params = state.fallback if onward and len(state.trace) else state.here
     seen = last.seen if params is state.here else None
     exact = variant.visit.exact and variant.assign.name == SOFT.name
     try:
         if seen is None:
-            seen = total(model, data, params, variant.assign)
+            seen = total(model, data, params, drawn(variant.assign, state))
         loglik = float(seen.loglik) if exact else float(total(model, data, params, SOFT).loglik)
         objective, n = float(seen.objective) + log_prior(model, params), float(seen.n)
     except (Collapsed, np.linalg.LinAlgError):
@@ -232,7 +232,7 @@ def close(model: Any, data: Any, last: Step, variant: Variant, control: Control)
         n=n,
         n_free=model.support(params).count + int(getattr(model, "constants", 0)),
         status=status,
-        message=sentence(status, gone, left, control.tol * n, control.max_iter),
+        message=fall_words(model, state.trace) if status is Status.FELL else sentence(status, gone, left, control.tol * n, cap),
         trace=Trace(state.trace, state.leaped),
         left=left,
         rate=float(state.stop.rates[-1]) if state.stop.rates.size else float("nan"),
@@ -251,7 +251,8 @@ def drawn(assign: Any, state: State) -> Any:
 
 def log_prior(model: Any, params: Any) -> float:
     """q(params, prior): what MAP adds to the objective."""
-    return 0.0 if model.prior is None else float(model.q(params, model.prior))
+    prior = getattr(model, "prior", None)
+    return 0.0 if prior is None else float(model.q(params, prior))
 
 
 def find_dying(model: Any, params: Any, stats: Any) -> Collapsed | None:

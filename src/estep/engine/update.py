@@ -63,7 +63,11 @@ class Only:
     """
 
     names: tuple[str, ...]
-    name: Final[str] = "only"
+
+    @property
+    def name(self) -> str:
+        """The axis value in words, with the names."""
+        return f"only {', '.join(self.names)}"
 
     def __call__(self, model: Any, data: Any, stats: Any, params: Any) -> Any:
         """The new parameters."""

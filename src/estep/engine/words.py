@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from estep.core.collapse import Collapsed
+from estep.core.record import Array
 from estep.core.result import Status
 
 REMEDIES = (
@@ -33,3 +36,13 @@ def _left_words(left: float, target: float) -> str:
     if np.isfinite(left):
         return f"about {left:.3g} nats are probably left to gain (tol asks for {target:.3g}); raise max_iter or tol"
     return "too few plain passes were made to project what is left to gain; raise max_iter"
+
+
+def fall_words(model: Any, trace: Array) -> str:
+    """Which model fell at which pass, and by how much."""
+    before, after = (float(trace[-2]) if trace.size > 1 else np.nan), float(trace[-1])
+    who = f"{type(model).__name__} at pass {trace.size}"
+    if np.isnan(after):
+        return f"the objective of {who} is not a number; check its E-step at these parameters"
+    size = f"{before - after:.3g} nats (from {before:.10g} to {after:.10g})"
+    return f"the objective of {who} fell by {size}: its E-step or M-step has an error"

@@ -13,6 +13,7 @@ from estep.core.collapse import Collapsed
 from estep.core.record import Array
 from estep.core.result import Result, StartRow, StartTable, Status
 from estep.core.support import Constraints
+from estep.data.memory import Memory
 from estep.engine.presets import Variant
 from estep.engine.restart import Start, fit_starts
 from estep.engine.run import Control
@@ -26,10 +27,11 @@ from estep.start.plan import Proposal, Sample, begin, one_hot, propose, respecti
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Everything a fit needs: the model without its data, the rows and the settings."""
+    """Everything a fit needs: the model bound to its data, the rows and the settings."""
 
     model: Latent
     rows: Rows
+    data: Memory
     init: Any
     n_init: int
     prior: Any
@@ -106,9 +108,8 @@ def _ties(model: Latent, name: str, value: Any, d: int, argument: str) -> Any:
 
 
 def solve(task: Task) -> Result:
-    """Fit: bind, set the prior, run the starts; under prior="auto" the default prior follows where every start collapses."""
-    data = task.rows.data(task.n_jobs)
-    model = task.model.bind(data)
+    """Fit: set the prior, run the starts; under prior="auto" the default prior follows where every start collapses."""
+    model, data = task.model, task.data
     if task.prior is not None and not (isinstance(task.prior, str) and task.prior == "auto"):
         model = model.with_prior(_settings(task.prior, model.k))
     rescuable = isinstance(task.prior, str) and task.prior == "auto" and hasattr(task.model.family, "prior")
@@ -258,7 +259,7 @@ def _checked_resp(resp: Array) -> Array:
 def _seated(model: Latent, proposal: Proposal, task: Task) -> Proposal:
     """Classes renamed so that those with fixed means lie nearest to them."""
     means = model.constraints.fixed.get("means")
-    if means is None or task.rows.allowed is not None or not isinstance(task.init, str):
+    if means is None or means.ndim != 2 or task.rows.allowed is not None or not isinstance(task.init, str):
         return proposal
     from scipy.optimize import linear_sum_assignment
 

@@ -125,12 +125,20 @@ def summary(self: Any, X: Any = None) -> str:
     return summary_text(self, X)
 
 
-def save(self: Any, path: Any) -> None:
-    """Write the fitted estimator to ``path`` (safetensors with a JSON header); ``estep.load(path)`` reads it."""
+def save(self: Any, path: Any, classes: Any = ()) -> None:
+    """Write the fitted estimator to ``path`` (safetensors with a JSON header); ``estep.load(path)`` reads it.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; it is replaced whole or not at all.
+    classes : iterable of classes
+        Families and records of your own (dataclasses) that the fit holds; give them to ``load`` too.
+    """
     check_is_fitted(self, "result_")
     from estep.estimators.files import save_estimator
 
-    save_estimator(self, path)
+    save_estimator(self, path, classes)
 
 
 def tags(tags: Any) -> Any:

@@ -41,10 +41,13 @@ def fit_mixture(self: Any, X: Any, y: Any, sample_weight: Any, labels: Any, fami
     _note_supervised(self, rows, named)
     model = Latent(Iid(), family, k)
     model = dataclasses.replace(model, constraints=constraints_of(model, rows.x.shape[1], self.fixed, self.tied))
+    data = rows.data(self.n_jobs)
+    model = model.bind(data)
     with watcher(self, X, y, lambda state: _passing(self, model, state)) as watch:
         task = Task(
             model=model,
             rows=rows,
+            data=data,
             init=self.init,
             n_init=self.n_init,
             prior=self.prior,
@@ -66,7 +69,7 @@ def fit_mixture(self: Any, X: Any, y: Any, sample_weight: Any, labels: Any, fami
 
 def _orders(prior: Any) -> bool:
     """Whether a prior tells the components apart."""
-    return isinstance(prior, Mapping) and np.ndim(prior.get("weights")) > 0
+    return isinstance(prior, Mapping) and np.ndim(prior.get("weights", 1.0)) > 0
 
 
 def published(self: Any, result: Result) -> dict[str, Any]:

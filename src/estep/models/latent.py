@@ -23,6 +23,7 @@ from estep.core.protocols import Assign, Chunk, Expected, Explained, Family, Str
 from estep.core.record import Array, record, transform
 from estep.core.rows import take
 from estep.core.support import Constraints, Support
+from estep.models.ascend import climb, heeds
 
 
 @record
@@ -126,9 +127,10 @@ class Latent:
         total, (s, f) = self.with_imagined(stats), self._supports(params)
         structure = self.structure.fit(total.structure, params.structure, s)
         family = self.family.fit(total.family, params.family, f)
-        if self.constraints:
-            _refuse_moved(self.structure, structure, self._part(self.structure))
-            _refuse_moved(self.family, family, self._part(self.family))
+        if self.constraints and not heeds(structure, self._part(self.structure)):
+            structure = climb(self.structure, total.structure, params.structure, s)
+        if self.constraints and not heeds(family, self._part(self.family)):
+            family = climb(self.family, total.family, params.family, f)
         return LatentParams(structure, family)
 
     def with_imagined(self, stats: LatentStats) -> LatentStats:
@@ -299,26 +301,6 @@ def _refuse_incomplete(argument: str, part: Any, protocol: type) -> None:
         raise TypeError(
             f"{argument}: {type(part).__name__} lacks {', '.join(missing)}; a {protocol.__name__} has {', '.join(promised)}"
         )
-
-
-def _refuse_moved(part: Any, params: Any, constraints: Constraints) -> None:
-    """Raise TypeError where ``part.fit`` moved a fixed entry or parted tied ones."""
-    for name, held in constraints.fixed.items():
-        value, known = np.asarray(getattr(params, name)), ~np.isnan(held)
-        if value.shape == held.shape and not np.allclose(value[known], held[known], rtol=1e-9, atol=0.0):
-            raise TypeError(_unheeded(part, name, "fixed", "spread"))
-    for name, ties in constraints.tied.items():
-        value = np.asarray(getattr(params, name))
-        groups = [value[ties == tie] for tie in np.unique(ties)] if value.shape[: ties.ndim] == ties.shape else []
-        if not all(np.allclose(group, group[:1], rtol=1e-9, atol=0.0) for group in groups):
-            raise TypeError(_unheeded(part, name, "tied", "pool"))
-
-
-def _unheeded(part: Any, name: str, kind: str, verb: str) -> str:
-    return (
-        f"{kind}: {type(part).__name__}.fit does not heed {kind} entries of {name!r}; let it use {verb} of "
-        f"support.entries[{name!r}].pattern, or do without {kind}"
-    )
 
 
 def _fields(params: Any, names: tuple[str, ...]) -> dict[str, Array]:
