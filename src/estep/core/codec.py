@@ -6,7 +6,7 @@
     enum                            {"enum": class, "name": member}
     dataclass                       {"is": class, "fields": {...}}
 
-Decoding builds only the classes it is given, by name, from exactly their fields.
+Decoding builds only the classes it is given, by name, from exactly their fields, each of the type that the class declares.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
+import types
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def _plain(value: Any, arrays: Arrays, classes: Classes, where: str) -> Any:
 
 def _array(value: Any, arrays: Arrays, classes: Classes, where: str) -> Any:
     array = np.asarray(value)
-    if array.dtype.kind in "US":
+    if array.dtype.kind == "U" and array.ndim == 1:
         return {"strings": array.tolist()}
     if array.dtype.kind not in "biuf":
         raise TypeError(f"cannot save {where}: an array of {array.dtype} is not numbers")
@@ -97,10 +98,10 @@ def decode(data: Any, arrays: Mapping[str, Any], classes: Classes) -> Any:
         if data is None or isinstance(data, bool | int | float | str):
             return data
         raise ValueError(f"unexpected {type(data).__name__} in the header")
-    for kind, read in _READERS.items():
-        if kind in data:
-            return read(data, arrays, classes)
-    raise ValueError(f"unknown entry {sorted(data)[:3]} in the header")
+    read = _READERS.get(frozenset(data))
+    if read is None:
+        raise ValueError(f"unknown entry {sorted(data)[:3]} in the header")
+    return read(data, arrays, classes)
 
 
 def _read_float(data: Any, arrays: Mapping[str, Any], classes: Classes) -> Any:
@@ -110,7 +111,7 @@ def _read_float(data: Any, arrays: Mapping[str, Any], classes: Classes) -> Any:
 
 
 def _read_array(data: Any, arrays: Mapping[str, Any], classes: Classes) -> Any:
-    if data["array"] not in arrays:
+    if not isinstance(data["array"], str) or data["array"] not in arrays:
         raise ValueError(f"the array {data['array']!r} is missing")
     array = arrays[data["array"]]
     return array[()] if array.ndim == 0 else array
@@ -137,36 +138,65 @@ def _class(name: Any, classes: Classes) -> Any:
 
 def _read_enum(data: Any, arrays: Mapping[str, Any], classes: Classes) -> Any:
     cls = _class(data["enum"], classes)
-    if not (isinstance(cls, type) and issubclass(cls, enum.Enum)) or data.get("name") not in cls.__members__:
-        raise ValueError(f"{data['enum']} has no member {data.get('name')!r}")
-    return cls[data["name"]]
+    name = data["name"]
+    if not (isinstance(cls, type) and issubclass(cls, enum.Enum)) or not isinstance(name, str) or name not in cls.__members__:
+        raise ValueError(f"{data['enum']} has no member {name!r}")
+    return cls[name]
 
 
 def _read_dataclass(data: Any, arrays: Mapping[str, Any], classes: Classes) -> Any:
     cls: Any = _class(data["is"], classes)
-    fields = data.get("fields")
+    fields = data["fields"]
     if not hasattr(cls, "__dataclass_fields__") or not isinstance(fields, dict):
         raise ValueError(f"{data['is']!r} is not a record")
     known = {f.name for f in dataclasses.fields(cls) if f.init}
     if set(fields) - known:
         raise ValueError(f"{data['is']} has no field {sorted(set(fields) - known)[0]!r}")
+    values = {name: decode(v, arrays, classes) for name, v in fields.items()}
+    hints = _hints(cls)
+    for name, value in values.items():
+        if not _fits(value, hints.get(name, Any)):
+            raise ValueError(f"{data['is']}.{name} is a {type(value).__name__}, expected {hints[name]}")
     try:
-        return cls(**{name: decode(v, arrays, classes) for name, v in fields.items()})
+        return cls(**values)
     except (TypeError, AttributeError, KeyError, IndexError) as error:
         raise ValueError(f"{data['is']} cannot be rebuilt: {error}") from None
 
 
+def _hints(cls: type) -> dict[str, Any]:
+    """The types of a record's fields, as far as they can be told."""
+    try:
+        return get_type_hints(cls)
+    except (NameError, TypeError):
+        return {}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether ``value`` is of the declared type, as far as a plain type says; an integer is a number too."""
+    kind = get_origin(hint) or hint
+    if kind in (Union, types.UnionType):
+        return any(_fits(value, one) for one in get_args(hint))
+    if kind in (float, int):
+        return isinstance(value, (int, np.integer) if kind is int else (int, float, np.number)) and not isinstance(value, bool)
+    if kind is bool:
+        return isinstance(value, bool | np.bool_)
+    return isinstance(value, kind) if isinstance(kind, type) else True
+
+
 def _read_strings(data: Any, arrays: Mapping[str, Any], classes: Classes) -> Any:
-    return np.array(data["strings"], dtype=str)
+    strings = data["strings"]
+    if not isinstance(strings, list) or not all(isinstance(text, str) for text in strings):
+        raise ValueError("a list of strings in the header is not one")
+    return np.array(strings, dtype=str)
 
 
-_READERS: dict[str, Callable[[Any, Mapping[str, Any], Classes], Any]] = {
-    "float": _read_float,
-    "array": _read_array,
-    "strings": _read_strings,
-    "list": _read_items,
-    "tuple": lambda d, a, c: tuple(_read_items(d, a, c)),
-    "dict": _read_dict,
-    "enum": _read_enum,
-    "is": _read_dataclass,
+_READERS: dict[frozenset[str], Callable[[Any, Mapping[str, Any], Classes], Any]] = {
+    frozenset({"float"}): _read_float,
+    frozenset({"array"}): _read_array,
+    frozenset({"strings"}): _read_strings,
+    frozenset({"list"}): _read_items,
+    frozenset({"tuple"}): lambda d, a, c: tuple(_read_items(d, a, c)),
+    frozenset({"dict"}): _read_dict,
+    frozenset({"enum", "name"}): _read_enum,
+    frozenset({"is", "fields"}): _read_dataclass,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ def write_arrays(path: str | Path, kind: str, arrays: Mapping[str, Any], header:
 def write_whole(path: str | Path, payload: bytes) -> None:
     """Replace ``path`` by ``payload`` in one step; on any failure the old file stays as it was."""
     target = Path(path)
-    handle, name = tempfile.mkstemp(dir=target.parent or Path("."), prefix=f".{target.name}.")
+    name = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    handle = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(payload)
@@ -50,20 +51,21 @@ def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray[Any, 
             header = dict(file.metadata() or {})
             _check_header(path, header, kind)
             return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
-    except (SafetensorError, TypeError, AttributeError) as error:
+    except (SafetensorError, TypeError, AttributeError, KeyError) as error:
         raise ValueError(f"{path}: not a readable estep file ({error}); it is damaged or of another kind") from None
 
 
 def _check_header(path: str | Path, header: Mapping[str, str], kind: str) -> None:
     if header.get("estep") != kind:
         raise ValueError(f"{path}: holds {header.get('estep', 'no estep data')!r}, expected an estep {kind}")
-    if not header.get("version", "").isdigit() or int(header["version"]) > VERSION:
-        raise ValueError(f"{path}: has version {header.get('version')!r}, this estep reads up to {VERSION}; update estep")
+    version = header.get("version", "")
+    if version not in {str(known) for known in range(1, VERSION + 1)}:
+        raise ValueError(f"{path}: has version {version!r:.40}, this estep reads up to {VERSION}; update estep")
 
 
 def parse_json(path: str | Path, text: str) -> Any:
     """JSON from a file's header; raises ValueError naming the file."""
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: its header is not valid JSON ({error}); the file is damaged") from None

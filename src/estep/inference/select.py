@@ -254,10 +254,12 @@ def _fits(work: Work, cells: Sequence[Mapping[str, Any]], n_jobs: int | None) ->
 
 
 def _counted(fits: Iterable[tuple[Cell, Any]], total: int, progress: bool) -> Iterable[tuple[Cell, Any]]:
-    began = time.monotonic()
+    """The fits as they come; with ``progress`` a line on stderr, redrawn at most five times a second and cleared at the end."""
+    began = drawn = time.monotonic()
     for i, pair in enumerate(fits, start=1):
-        if progress:
-            left = (time.monotonic() - began) / i * (total - i)
+        now = time.monotonic()
+        if progress and (now - drawn >= 0.2 or i == total):
+            left, drawn = (now - began) / i * (total - i), now
             sys.stderr.write(f"\rselect: {i} of {total} fits, about {left:.0f} s left".ljust(60))
             sys.stderr.flush()
         yield pair
