@@ -149,18 +149,21 @@ def _read_dataclass(data: Any, arrays: Mapping[str, Any], classes: Classes) -> A
     fields = data["fields"]
     if not hasattr(cls, "__dataclass_fields__") or not isinstance(fields, dict):
         raise ValueError(f"{data['is']!r} is not a record")
-    known = {f.name for f in dataclasses.fields(cls) if f.init}
-    if set(fields) - known:
-        raise ValueError(f"{data['is']} has no field {sorted(set(fields) - known)[0]!r}")
+    known = {f.name: f.default for f in dataclasses.fields(cls) if f.init}
+    if strange := sorted(set(fields) - set(known)):
+        raise ValueError(f"{data['is']} has no field {strange[0]!r}")
     values = {name: decode(v, arrays, classes) for name, v in fields.items()}
     hints = _hints(cls)
     for name, value in values.items():
-        if not _fits(value, hints.get(name, Any)):
+        if value is not known[name] and not _fits(value, hints.get(name, Any)):
             raise ValueError(f"{data['is']}.{name} is a {type(value).__name__}, expected {hints[name]}")
     try:
         return cls(**values)
     except (TypeError, AttributeError, KeyError, IndexError) as error:
         raise ValueError(f"{data['is']} cannot be rebuilt: {error}") from None
+
+
+_TOLD = (type(None), str, tuple, list, dict, Mapping, np.ndarray)
 
 
 def _hints(cls: type) -> dict[str, Any]:
@@ -176,11 +179,16 @@ def _fits(value: Any, hint: Any) -> bool:
     kind = get_origin(hint) or hint
     if kind in (Union, types.UnionType):
         return any(_fits(value, one) for one in get_args(hint))
-    if kind in (float, int):
-        return isinstance(value, (int, np.integer) if kind is int else (int, float, np.number)) and not isinstance(value, bool)
+    if kind is float:
+        return isinstance(value, float | np.number) or _fits(value, int)
+    if kind is int:
+        return isinstance(value, int | np.integer) and not isinstance(value, bool) and abs(int(value)) < 2**63
     if kind is bool:
         return isinstance(value, bool | np.bool_)
-    return isinstance(value, kind) if isinstance(kind, type) else True
+    if kind is tuple and get_args(hint)[1:] == (...,):
+        return isinstance(value, tuple) and all(_fits(one, get_args(hint)[0]) for one in value)
+    told = kind in _TOLD or dataclasses.is_dataclass(kind) or (isinstance(kind, type) and issubclass(kind, enum.Enum))
+    return isinstance(value, kind) if told else True
 
 
 def _read_strings(data: Any, arrays: Mapping[str, Any], classes: Classes) -> Any:

@@ -23,7 +23,7 @@ from estep.core.protocols import Chunk
 from estep.core.record import Array
 from estep.core.rows import take
 
-BLOCK_VALUES = 1 << 17
+BLOCK_VALUES = 1 << 16
 KEPT_VALUES = 1 << 22
 
 
@@ -33,8 +33,8 @@ def features_width(width: int) -> int:
 
 
 def block_rows(width: int) -> int:
-    """Rows of a block: what keeps its quadratic features within a core's cache, from 256 to 8192."""
-    return int(np.clip(BLOCK_VALUES // features_width(width), 256, 8192))
+    """Rows of a block: what a core's cache holds; an odd multiple of 8, so that columns fall in different cache sets."""
+    return int(np.clip(BLOCK_VALUES // max(width, 1) // 16, 32, 512)) * 16 + 8
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ from estep.core.record import Array, record
 from estep.families.normal_moments import NormalStats, about, features_of, join, split, upper, width
 
 LOST = 1e-11
+COMPILED_WIDTH, COMPILED_VALUES = 3, 1 << 16
 _EPS = float(np.finfo(float).eps)
 
 
@@ -53,8 +54,24 @@ class PatternRows:
 
     observed: tuple[int, ...]
     rows: NDArray[np.intp] | slice
-    z: Array
-    features: Array
+    lifted: Array  # (1 + observed, rows): a row of ones above z
+    diagonal: bool
+
+    @property
+    def z(self) -> Array:
+        """The observed columns about the anchor, (observed, rows)."""
+        return self.lifted[1:]
+
+    @cached_property
+    def features(self) -> Array:
+        """f(z), (width, rows)."""
+        return features_of(self.z, self.diagonal)
+
+    @property
+    def large(self) -> bool:
+        """Whether the compiled kernels, which never write the features down, take over; by shapes alone."""
+        o, n = self.z.shape
+        return not self.diagonal and o >= COMPILED_WIDTH and n * width(o, False) >= COMPILED_VALUES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,17 +98,21 @@ def encode(x: Array, anchor: Array, diagonal: bool) -> NormalBlock:
     """Group the rows of a block (n, d) by missing pattern and compute their features."""
     x = np.asarray(x, dtype=float)
     missing = np.isnan(x)
-    d = x.shape[1]
     if not missing.any():
-        z = np.subtract(x.T, anchor[:, None], out=np.empty((d, len(x))))
-        return NormalBlock(len(x), (PatternRows(tuple(range(d)), slice(0, len(x)), z, features_of(z, diagonal)),), anchor)
+        return NormalBlock(len(x), (_lift(x, tuple(range(x.shape[1])), slice(0, len(x)), anchor, diagonal),), anchor)
     kinds, which = np.unique(missing, axis=0, return_inverse=True)
     patterns = []
     for i, kind in enumerate(kinds):
         rows, seen = np.flatnonzero(which.ravel() == i), np.flatnonzero(~kind)
-        z = np.ascontiguousarray(x[np.ix_(rows, seen)].T) - anchor[seen, None]
-        patterns.append(PatternRows(tuple(seen.tolist()), rows, z, features_of(z, diagonal)))
+        patterns.append(_lift(x[np.ix_(rows, seen)], tuple(seen.tolist()), rows, anchor[seen], diagonal))
     return NormalBlock(len(x), tuple(patterns), anchor)
+
+
+def _lift(x: Array, observed: tuple[int, ...], rows: NDArray[np.intp] | slice, anchor: Array, diagonal: bool) -> PatternRows:
+    lifted = np.empty((1 + x.shape[1], len(x)))
+    lifted[0] = 1.0
+    np.subtract(x.T, anchor[:, None], out=lifted[1:])
+    return PatternRows(observed, rows, lifted, diagonal)
 
 
 def factor(covariances: Array) -> tuple[Array, Array]:
@@ -194,6 +215,10 @@ def log_density(params: NormalParams, block: NormalBlock, anchor: Array) -> Arra
 
 def _pattern_logs(law: Marginal, part: PatternRows, lost: bool) -> Array:
     if not lost:
+        if part.large:
+            from estep.kernels.quadratic import quadratic_forms
+
+            return quadratic_forms(part.lifted, law.eta)
         return law.eta @ part.features
     out = np.empty((len(law.eta), part.z.shape[1]))
     for k, (m, w) in enumerate(zip(law.offset, law.whiten, strict=True)):
@@ -223,6 +248,10 @@ def expected_stats(params: NormalParams, block: NormalBlock, resp: Array, anchor
 
 def _summed(law: Marginal, part: PatternRows, r: Array, diagonal: bool, lost: bool) -> Array:
     if not lost:
+        if part.large:
+            from estep.kernels.quadratic import quadratic_sums
+
+            return quadratic_sums(part.lifted, r)
         return r @ part.features.T
     return np.stack([features_of(part.z - m[:, None], diagonal) @ rk for m, rk in zip(law.offset, r, strict=True)])
 

@@ -59,3 +59,27 @@ def agglomerate_reference(X: Array, model: str) -> NDArray[np.int64]:
 def _scatter(rows: Array) -> Array:
     centred = rows - rows.mean(axis=0)
     return np.asarray(centred.T @ centred)
+
+
+def quadratic_forms_reference(z: Array, eta: Array) -> Array:
+    """``c + sum_i z_i l_i + sum_{i<=j} q_ij z_i z_j`` for every row and component; z (1 + d, n) with ones first, (k, n)."""
+    out = np.zeros((len(eta), z.shape[1]))
+    for g, coefficients in enumerate(eta):
+        for r in range(z.shape[1]):
+            out[g, r] = coefficients @ _row_features(z[1:, r])
+    return out
+
+
+def quadratic_sums_reference(z: Array, weight: Array) -> Array:
+    """``sum_r w[g, r] (1, z, z z')`` for every component; z (1 + d, n) with ones first, (k, width)."""
+    d = len(z) - 1
+    out = np.zeros((len(weight), 1 + d + d * (d + 1) // 2))
+    for g, weights in enumerate(weight):
+        for r, w in enumerate(weights):
+            out[g] += w * _row_features(z[1:, r])
+    return out
+
+
+def _row_features(row: Array) -> Array:
+    d = row.size
+    return np.array([1.0, *row, *(row[i] * row[j] for i in range(d) for j in range(i, d))])
