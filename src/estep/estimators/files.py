@@ -142,5 +142,6 @@ def _check_result(estimator: Any, result: Result, columns: dict[str, Any]) -> No
     model.support(params).check(params)
     if isinstance(model.family, Normal | WithNoise):
         seen = model.explain(params, Chunk(("load", 0, 1), np.zeros((1, d))))
-        if seen.resp.shape != (1, k) or params.family.means.shape != (k - int(noisy), d) or not np.isfinite(seen.log_density).all():
+        sized = seen.resp.shape == (1, k) and params.family.means.shape == (k - int(noisy), d)
+        if not sized or not np.isfinite(seen.log_density).all():
             raise ValueError("its parameters give a row no density")

@@ -11,7 +11,8 @@ loops are vector instructions for LANES doubles (the host's width), GROUP compon
 serves several multiplications; what is left over goes one component, or one row, at a time. Sums over rows run over TILE
 rows in LANES partial sums each.
 
-``kernels/reference.py`` has the twins, which stand in where NUMBA_DISABLE_JIT is set. Importing this module imports numba: do so on first use.
+``kernels/reference.py`` has the twins, which stand in where NUMBA_DISABLE_JIT is set. Importing this module imports numba:
+do so on first use.
 
 symbol   variable   shape
 z        z          (d, n)
@@ -34,6 +35,7 @@ from estep.core.record import Array
 from estep.kernels.lazy import compiled
 from estep.kernels.reference import quadratic_forms_reference, quadratic_sums_reference
 
+INTERPRETED = bool(getattr(config, "DISABLE_JIT", 0))
 LANES = 8 if dict(binding.get_host_cpu_features()).get("avx512f") else 4
 TILE = 256
 SHORTEST = 2 * LANES
@@ -254,7 +256,7 @@ def _add_sums(z: Array, weight: Array, d: int, n: int, k: int, eights: int, four
 
 def quadratic_forms(z: Array, eta: Array) -> Array:
     """``eta F`` for z (1 + d, n) whose first row is ones, eta (k, width); n at least SHORTEST; (k, n)."""
-    if config.DISABLE_JIT:
+    if INTERPRETED:
         return quadratic_forms_reference(z, eta)
     d, n = z.shape[0] - 1, z.shape[1]
     k, width = eta.shape
@@ -270,7 +272,7 @@ def quadratic_forms(z: Array, eta: Array) -> Array:
 
 def quadratic_sums(z: Array, weight: Array) -> Array:
     """``w F'`` for z (1 + d, n) whose first row is ones, weight (k, n); (k, width)."""
-    if config.DISABLE_JIT:
+    if INTERPRETED:
         return quadratic_sums_reference(z, weight)
     d, n = z.shape[0] - 1, z.shape[1]
     k, width = len(weight), (d + 1) * (d + 2) // 2
