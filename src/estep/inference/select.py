@@ -25,7 +25,7 @@ STRUCTURES = DIAGONAL + FULL
 ONE_COLUMN = ("E", "V")
 SCOUT = 0.05
 CLOSE = 1.0
-SAME_AT_ONE = {"V": "E", "VII": "EII"} | dict.fromkeys(DIAGONAL[3:], "EEI") | dict.fromkeys(FULL[1:], "EEE")
+SAME_AT_ONE = {"V": "E", "VII": "EII", "full": "tied"} | dict.fromkeys(DIAGONAL[3:], "EEI") | dict.fromkeys(FULL[1:], "EEE")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,26 +153,43 @@ def select(
         raise ValueError(f"criterion={criterion!r} is unknown; choose one of {list(CRITERIA)}")
     if starts not in ("shared", "all"):
         raise ValueError(f"starts={starts!r} is unknown; choose 'shared' or 'all'")
+    if not hasattr(estimator, criterion):
+        raise ValueError(f"criterion={criterion!r}: {type(estimator).__name__} has no method of that name")
     cells = combinations(grid, np.shape(X)[1] if np.ndim(X) == 2 else 1)
-    work = Work(estimator, X, y, sample_weight, criterion, scouting=starts == "shared" and _many_starts(estimator, grid))
+    seedless = getattr(estimator, "random_state", 0) is None and "random_state" not in grid
+    scouting = starts == "shared" and _many_starts(estimator, grid)
+    work = Work(_seeded(estimator) if seedless else estimator, X, y, sample_weight, criterion, scouting)
     done = list(_counted(_fits(work, cells, n_jobs), len(cells), progress))
-    usable = [(cell, fit) for cell, fit in done if cell.usable]
-    if not usable:
+    if not any(cell.usable for cell, _ in done):
         raise ValueError(f"no fit of the grid could be used; the first failed with: {done[0][0].message}")
-    table, best = _decided(work, [cell for cell, _ in done], usable)
+    table, best = _decided(work, done)
+    if seedless:
+        best.set_params(random_state=None)
     return Selection(tuple(table), best, criterion)
 
 
-def _decided(work: Work, table: list[Cell], usable: list[tuple[Cell, Any]]) -> tuple[list[Cell], Any]:
-    """The table and the winner, after the close contenders were fitted in full where the table was scouted."""
-    leader, best = min(usable, key=lambda pair: pair[0].criterion)
-    if not work.scouting:
-        return table, best
-    full = dataclasses.replace(work, scouting=False)
-    close = [(c, f) for c, f in usable if c.criterion <= leader.criterion + CLOSE]
-    finals = [(again, fit) if again.usable else (c, f) for c, f in close for again, fit in [full.fit(c.settings)]]
-    places = {id(c): new for (c, _), (new, _) in zip(close, finals, strict=True)}
-    return [places.get(id(c), c) for c in table], min(finals, key=lambda pair: pair[0].criterion)[1]
+def _seeded(estimator: Any) -> Any:
+    """The estimator with a seed, drawn once, so that every cell begins alike."""
+    from sklearn.base import clone
+    from sklearn.utils import check_random_state
+
+    return clone(estimator).set_params(random_state=int(check_random_state(None).randint(np.iinfo(np.int32).max)))
+
+
+def _decided(work: Work, done: Sequence[tuple[Cell, Any]]) -> tuple[list[Cell], Any]:
+    """The table and the winner; where the table was scouted, whatever comes close to the best is first fitted in full."""
+    full, found = dataclasses.replace(work, scouting=False), list(done)
+    usable = [i for i, (cell, _) in enumerate(found) if cell.usable]
+    scouted = set(usable) if work.scouting else set()
+    while True:
+        best = min(usable, key=lambda i: found[i][0].criterion)
+        close = sorted(i for i in scouted if found[i][0].criterion <= found[best][0].criterion + CLOSE)
+        if not close:
+            return [cell for cell, _ in found], found[best][1]
+        for i in close:
+            again = full.fit(found[i][0].settings)
+            found[i] = again if again[0].usable else found[i]
+        scouted.difference_update(close)
 
 
 def _many_starts(estimator: Any, grid: Mapping[str, Any]) -> bool:
@@ -256,12 +273,15 @@ def _fits(work: Work, cells: Sequence[Mapping[str, Any]], n_jobs: int | None) ->
 def _counted(fits: Iterable[tuple[Cell, Any]], total: int, progress: bool) -> Iterable[tuple[Cell, Any]]:
     """The fits as they come; with ``progress`` a line on stderr, redrawn at most five times a second and cleared at the end."""
     began = drawn = time.monotonic()
-    for i, pair in enumerate(fits, start=1):
-        now = time.monotonic()
-        if progress and (now - drawn >= 0.2 or i == total):
-            left, drawn = (now - began) / i * (total - i), now
-            sys.stderr.write(f"\rselect: {i} of {total} fits, about {left:.0f} s left".ljust(60))
+    try:
+        for i, pair in enumerate(fits, start=1):
+            now = time.monotonic()
+            if progress and (now - drawn >= 0.2 or i == total):
+                left, drawn = (now - began) / i * (total - i), now
+                sys.stderr.write(f"\rselect: {i} of {total} fits, about {left:.0f} s left".ljust(60))
+                sys.stderr.flush()
+            yield pair
+    finally:
+        if progress:
+            sys.stderr.write("\r" + " " * 60 + "\r")
             sys.stderr.flush()
-        yield pair
-    if progress:
-        sys.stderr.write("\r" + " " * 60 + "\r")
