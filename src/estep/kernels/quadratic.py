@@ -79,6 +79,10 @@ def _total(builder: Any, value: Any) -> Any:
     return builder.call(add, [ir.Constant(_double, -0.0), value], fastmath=("reassoc",))
 
 
+def _least(builder: Any, p: Any, q: Any) -> Any:
+    return builder.select(builder.icmp_signed("<", p, q), p, q)
+
+
 def _count(builder: Any, start: Any, stop: Any, carried: Values, body: Callable[[Any, Values], Values]) -> Values:
     """``for i in range(start, stop): carried = body(i, carried)`` with the carried values in registers."""
     before = builder.block
@@ -174,12 +178,9 @@ def _sums_of(group: int, columns: int) -> Any:
             z, w, out = (_data(context, b, signature, args, k) for k in (0, 5, 10))
             at, ld, i, j, first, lw, last, m, to, step = (args[k] for k in (1, 2, 3, 4, 6, 7, 8, 9, 11, 12))
 
-            def least(p: Any, q: Any) -> Any:
-                return b.select(b.icmp_signed("<", p, q), p, q)
-
             left = b.add(at, b.mul(i, ld))
             right = [b.add(at, b.mul(b.add(j, _integer(c)), ld)) for c in range(columns)]
-            weights = [b.add(first, b.mul(least(_integer(g), last), lw)) for g in range(group)]
+            weights = [b.add(first, b.mul(_least(b, _integer(g), last), lw)) for g in range(group)]
 
             def rows(v: Any, total: Values) -> Values:
                 off = b.mul(v, _integer(LANES))
