@@ -35,6 +35,8 @@ from estep.families.normal_moments import NormalStats, join, reanchor
 from estep.families.normal_scores import unit_scores
 from estep.families.normal_shapes import adopted_covariances, adopted_means, adopted_ties, exposed
 
+FLAT = 1e-10
+
 
 @record
 class ColumnMoments:
@@ -107,7 +109,7 @@ class Normal:
         means = np.tile(anchor, (k, 1))
         if self.diagonal:
             return NormalParams(means, np.tile(self._pooled_variances(total), (k, 1)))
-        return NormalParams(means, np.tile(total, (k, 1, 1)))
+        return NormalParams(means, np.tile(_regular(total), (k, 1, 1)))
 
     def encode(self, x: Any) -> NormalBlock:
         """Rows (n, d) by missing pattern, with their quadratic features about the anchor."""
@@ -234,6 +236,13 @@ class Normal:
         if self.code in ("EII", "VII"):
             constant = np.full(constant.size, bool(constant.all()))
         _refuse(constant, "is constant, so its variance is zero and the likelihood has no maximum; drop it")
+
+
+def _regular(total: Array) -> Array:
+    """The total covariance, or its diagonal where the data lie in a subspace (fewer rows than columns, columns that repeat)."""
+    scale = np.sqrt(np.diagonal(total))
+    smallest = float(np.linalg.eigvalsh(total / np.outer(scale, scale))[0])
+    return total if smallest > FLAT else np.diag(np.diagonal(total))
 
 
 def _moving(support: Support) -> NDArray[np.bool_]:

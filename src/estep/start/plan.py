@@ -179,7 +179,8 @@ def permitted(allowed: NDArray[Any], k: int) -> NDArray[np.bool_]:
 
 def begin(model: Any, data: Any, proposal: Proposal) -> Any:
     """Parameters from a proposal: an M-step; ``data`` holds the proposal's rows. Raises Collapsed."""
-    neutral, stats = _first(model, data, proposal)
+    neutral = model.start()
+    stats = _tallied(model, data, proposal, neutral)
     if proposal.strict:
         try:
             params = model.mstep(stats, neutral)
@@ -188,19 +189,6 @@ def begin(model: Any, data: Any, proposal: Proposal) -> Any:
         except Collapsed:
             pass
     return gently(model).mstep(stats, neutral)
-
-
-def _first(model: Any, data: Any, proposal: Proposal) -> tuple[Any, Any]:
-    """A neutral point and the proposal's statistics there; the weak prior's mode where the data themselves are singular."""
-    neutral = model.start()
-    try:
-        return neutral, _tallied(model, data, proposal, neutral)
-    except Collapsed:
-        gentle = gently(model)
-        if gentle.prior is None:
-            raise
-        mode = gentle.mstep(gentle.prior * 0.0, neutral)
-        return mode, _tallied(model, data, proposal, mode)
 
 
 def _tallied(model: Any, data: Any, proposal: Proposal, params: Any) -> Any:
