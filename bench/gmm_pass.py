@@ -127,7 +127,7 @@ def _shape(n: int, d: int, k: int, plan: Plan) -> list[Line]:
             theirs, their_value = make(x, start)
             got = their_value(theirs(PASSES))
             if abs(got - want) <= AGREE * abs(want):
-                timers[name] = measure.a_pass(theirs, 1, 4)
+                timers[name] = measure.a_pass(theirs, 1, 3)
                 continue
             why = f"disagrees: log-likelihood {got:.6f} after {PASSES} passes, ours {want:.6f}; not timed"
             lines.append(Line(ROW, case, rivals.label(name), "ms a pass", note=why, met=False))

@@ -57,10 +57,11 @@ def a_pass(run: Callable[[int], Any], m1: int, m2: int) -> Timer:
     return lambda: max(seconds(lambda: run(m2)) - seconds(lambda: run(m1)), 1e-9) / (m2 - m1)
 
 
-def interleaved(timers: Mapping[str, Timer], repeats: int) -> dict[str, list[float]]:
-    """Every timer in turn, ``repeats`` times, after one round that is thrown away."""
-    for timer in timers.values():
-        timer()
+def interleaved(timers: Mapping[str, Timer], repeats: int, *, warm: bool = False) -> dict[str, list[float]]:
+    """Every timer in turn, ``repeats`` times, after one round that is thrown away unless they are ``warm`` already."""
+    if not warm:
+        for timer in timers.values():
+            timer()
     found: dict[str, list[float]] = {name: [] for name in timers}
     for _ in range(repeats):
         for name, timer in timers.items():

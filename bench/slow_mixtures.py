@@ -57,7 +57,7 @@ def first_within(trace: Any, top: float, n: int) -> int | None:
 def run(plan: Plan) -> list[Line]:
     """Every problem, every accelerator."""
     warnings.simplefilter("ignore")
-    n = 2_000 if plan.quick else 10_000
+    n = 2_000 if plan.quick else 5_000
     return [line for d, k, distance in PROBLEMS for line in _problem(n, d, k, distance, plan)]
 
 
@@ -104,7 +104,7 @@ def _seconds(case: str, x: Any, start: dict[str, Any], top: float, plain: int, n
         return Line(ROW, case, rivals.label("scikit-learn"), "s", note=f"not there after {plain + 5} passes", met=False)
     mine = fitter(x, start, "auto")
     timers = {"ours": lambda: measure.seconds(lambda: mine(needed)), "theirs": lambda: measure.seconds(lambda: theirs(m))}
-    times = measure.interleaved(timers, max(plan.repeats // 2, 1))
+    times = measure.interleaved(timers, max(plan.repeats // 2, 1), warm=True)
     found = measure.ratio(times["theirs"], times["ours"])
     return Line(
         ROW,
