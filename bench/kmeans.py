@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import measure
@@ -16,10 +17,11 @@ SHAPES = ((100_000, 2, 8), (100_000, 16, 16), (300_000, 32, 32), (1_000_000, 8, 
 AGREE, PASSES = 1e-9, 3
 
 
-def run(plan: Plan) -> list[Line]:
+def run(plan: Plan) -> Iterator[Line]:
     """Every shape."""
     warnings.simplefilter("ignore")
-    return [_shape(n // 10 if plan.quick else n, d, k, plan) for n, d, k in SHAPES]
+    for n, d, k in SHAPES:
+        yield _shape(n // 10 if plan.quick else n, d, k, plan)
 
 
 def _shape(n: int, d: int, k: int, plan: Plan) -> Line:

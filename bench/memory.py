@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,11 @@ print(json.dumps(dict(extra=peak() - before, data=x.nbytes)))
 """
 
 
-def run(plan: Plan) -> list[Line]:
+def run(plan: Plan) -> Iterator[Line]:
     """A given start, and the default starts."""
     rows = tuple(n // 10 for n in ROWS) if plan.quick else ROWS
-    return [line for case, starts in (("given start", 0), ("default starts", 10)) for line in _grow(case, starts, rows)]
+    for case, starts in (("given start", 0), ("default starts", 10)):
+        yield from _grow(case, starts, rows)
 
 
 def _grow(case: str, starts: int, rows: tuple[int, ...]) -> list[Line]:

@@ -27,20 +27,27 @@ def main(arguments: list[str] | None = None) -> int:
     import rivals
 
     plan = measure.Plan(chosen.repeats or (2 if chosen.quick else 7), chosen.quick)
-    lines: list[measure.Line] = []
-    print("  ".join(f"{name} {version}" for name, version in rivals.environment().items()), flush=True)
+    environment = rivals.environment()
+    print("  ".join(f"{name} {version}" for name, version in environment.items()), flush=True)
     print(_text(HEAD), flush=True)
     for name in chosen.only or ROWS:
+        found = []
         for line in importlib.import_module(name).run(plan):
-            lines.append(line)
+            found.append(dataclasses.asdict(line))
             print(_text(cells(line)), flush=True)
-    report = {
-        "environment": rivals.environment(),
-        "plan": dataclasses.asdict(plan),
-        "lines": [dataclasses.asdict(line) for line in lines],
-    }
-    chosen.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        keep(chosen.json, environment, dataclasses.asdict(plan), name, found)
     return 0
+
+
+def keep(path: Path, environment: dict[str, str], plan: dict[str, Any], row: str, lines: list[dict[str, Any]]) -> None:
+    """Put the lines of one row into the file; lines of other rows stay if they were made in the same environment."""
+    rows: dict[str, Any] = {}
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        rows = before["rows"] if before.get("environment") == environment else {}
+    rows[row] = {"plan": plan, "lines": lines}
+    report = {"environment": environment, "rows": {name: rows[name] for name in ROWS if name in rows}}
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 HEAD = ("row", "case", "against", "ours", "theirs", "unit", "ratio", "goal", "met", "note")

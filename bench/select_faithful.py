@@ -11,6 +11,7 @@ import json
 import statistics
 import subprocess
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,12 @@ GOAL = 1.0
 RAISED = 0.01  # BIC
 
 
-def run(plan: Plan) -> list[Line]:
+def run(plan: Plan) -> Iterator[Line]:
     """Both lines; the criterion of the common winner must agree to RAISED."""
     warnings.simplefilter("ignore")
     x = np.loadtxt(DATA, delimiter=",", skiprows=1, usecols=(0, 1))
-    return [_line(x, case, n_init, plan) for case, n_init in STARTS.items()]
+    for case, n_init in STARTS.items():
+        yield _line(x, case, n_init, plan)
 
 
 def _line(x: Any, case: str, n_init: int, plan: Plan) -> Line:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import measure
@@ -54,11 +54,12 @@ def first_within(trace: Any, top: float, n: int) -> int | None:
     return int(there[0]) + 1 if there.size else None
 
 
-def run(plan: Plan) -> list[Line]:
+def run(plan: Plan) -> Iterator[Line]:
     """Every problem, every accelerator."""
     warnings.simplefilter("ignore")
-    n = 2_000 if plan.quick else 5_000
-    return [line for d, k, distance in PROBLEMS for line in _problem(n, d, k, distance, plan)]
+    n = 2_000 if plan.quick else 20_000
+    for d, k, distance in PROBLEMS:
+        yield from _problem(n, d, k, distance, plan)
 
 
 def _problem(n: int, d: int, k: int, distance: float, plan: Plan) -> list[Line]:

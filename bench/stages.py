@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -23,12 +23,13 @@ ROW = "stages"
 STAGES = ("features", "densities", "softmax", "statistics")
 
 
-def run(plan: Plan) -> list[Line]:
+def run(plan: Plan) -> Iterator[Line]:
     """Every shape of the row ``gmm_pass``."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
-        return [line for n, d, k in gmm_pass.SHAPES for line in _shape(n // 10 if plan.quick else n, d, k, plan)]
+        for n, d, k in gmm_pass.SHAPES:
+            yield from _shape(n // 10 if plan.quick else n, d, k, plan)
 
 
 def _shape(n: int, d: int, k: int, plan: Plan) -> list[Line]:
