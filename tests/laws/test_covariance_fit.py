@@ -368,3 +368,18 @@ def test_check_names_the_entry():
     with pytest.raises(ValueError, match=r"covariances\[1, 0\] is -1"):
         check("VVI", np.array([[1.0, 2.0], [-1.0, 2.0]]))
     check("VVV", good + 1e-9 * np.array([[0.0, 1.0], [0.0, 0.0]]))
+
+
+@pytest.mark.parametrize("code", ["VEV", "VEE", "VVE", "EVE"])
+def test_a_singular_answer_is_a_collapse_not_a_wrong_value(code):
+    """Fewer rows than columns: whatever the start, no M-step may end in another error than Collapsed, or in NaN."""
+    rng = np.random.default_rng(1)
+    rows = rng.normal(size=(2, 3, 8))
+    scatter = np.einsum("gni,gnj->gij", rows, rows)
+    current = np.tile(np.eye(8), (2, 1, 1))
+    try:
+        covs = fit(code, scatter, np.array([3.0, 3.0]), current)
+    except Collapsed as gone:
+        assert "singular" in gone.reason or "scatter" in gone.reason or "volume" in gone.reason
+    else:
+        assert np.isfinite(covs).all()

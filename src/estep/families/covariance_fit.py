@@ -289,9 +289,14 @@ def _along_common_axes(equal_volume: bool, scatter: Array, counts: Array, curren
 
 def _not_below(code: str, covs: Array, current: Array | None, scatter: Array, counts: Array) -> Array:
     """``covs``, or ``current`` where q is higher there (by rounding, or at a lower optimum over the axes)."""
-    if current is None or objective(code, covs, scatter, counts) >= objective(code, current, scatter, counts):
+    if current is None:
         return covs
-    return current
+    try:
+        value = objective(code, covs, scatter, counts)
+    except ValueError:
+        smallest = covs.min(axis=1) if covs.ndim == 2 else np.linalg.eigvalsh(covs)[:, 0]
+        raise Collapsed(int(np.argmin(smallest)), "its covariance became singular") from None
+    return covs if value >= objective(code, current, scatter, counts) else current
 
 
 _FIT: dict[str, Fit] = {
