@@ -1,5 +1,5 @@
 # The face of the project. `make demo` and `make test` need Python 3.11 or newer, pip and make; uv is used where it is there.
-#   make demo      fit a mixture to the geyser data and draw it
+#   make demo      fit mixtures to the geyser data, choose, and write a report
 #   make test      every test but the slow ones, and the examples in the docstrings
 #   make test-all  the slow tests too
 #   make check     ruff, mypy, import-linter, sizes, light import
@@ -53,11 +53,11 @@ endif
 	@touch $@
 
 $(DEMO): pyproject.toml constraints.txt | $(BASE)
-	$(INSTALL) --editable ".[plot]"
+	$(INSTALL) --editable ".[report]"
 	@touch $@
 
 $(DEV): pyproject.toml constraints.txt | $(BASE)
-	$(INSTALL) --editable ".[plot,progress]" --group dev
+	$(INSTALL) --editable ".[plot,report,progress]" --group dev
 	@touch $@ $(DEMO)
 
 # --- what people call ---

@@ -1,9 +1,9 @@
-"""Old Faithful from data to picture: which mixture, how sure, what it looks like.
+"""Old Faithful from data to report: which mixture, how sure, what it looks like, how it got there.
 
-    python examples/demo.py [PICTURE]
+    python examples/demo.py [FOLDER]
 
-Fits every number of components from 1 to 9 with every covariance structure, keeps the best by BIC, prints its summary and
-draws both. The picture goes to PICTURE, or to examples/out/faithful.png.
+Fits every number of components from 1 to 9 with every covariance structure, keeps the best by BIC, prints its summary, and
+writes a picture (faithful.png) and a report with the run as an animation (report.html) to FOLDER, or to examples/out.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 
 import estep
 from estep.data.sets import load_faithful
-from estep.views.plot import plot_clusters, plot_selection
+from estep.views import plot_clusters, plot_selection, write_report
 
-PICTURE = Path(__file__).resolve().parent / "out" / "faithful.png"
+FOLDER = Path(__file__).resolve().parent / "out"
 LABELS = ("duration of the eruption (minutes)", "waiting time to the next (minutes)")
 
 
@@ -36,8 +36,8 @@ def draw(selection: Any, X: Any) -> Figure:
     return figure
 
 
-def main(picture: Path = PICTURE, components: Iterable[int] = range(1, 10), structures: Any = "all") -> Path:
-    """Choose, print, draw; gives the picture's absolute path."""
+def main(folder: Path = FOLDER, components: Iterable[int] = range(1, 10), structures: Any = "all") -> Path:
+    """Choose, print, draw, report; gives the report's absolute path."""
     X, columns = load_faithful()
     print(f"Old Faithful: {len(X)} eruptions; x0 is {columns[0]}, x1 is {columns[1]}, both in minutes.\n")
 
@@ -46,12 +46,16 @@ def main(picture: Path = PICTURE, components: Iterable[int] = range(1, 10), stru
     print(selection, end="\n\n")
     print(selection.best_.summary(X), end="\n\n")
 
-    picture = Path(picture).resolve()
-    picture.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(folder).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    picture, report = folder / "faithful.png", folder / "report.html"
     draw(selection, X).savefig(picture, dpi=120, metadata={"Software": None})
-    print(picture)
-    return picture
+    best = selection.best_
+    frames = best.animate(X).frames
+    write_report(report, best, X, command="make demo", selection=selection, names="Old Faithful", frames=frames)
+    print(f"picture  {picture}\nreport   {report}")
+    return report
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURE)
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER)

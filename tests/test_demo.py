@@ -34,18 +34,22 @@ def size_of(picture: Path) -> tuple[int, int]:
 
 
 def test_the_demo_chooses_prints_and_draws(demo: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    picture = tmp_path / "new" / "faithful.png"
-    assert demo.main(picture, components=[2, 3], structures=["EEE", "VVI"]) == picture
+    folder = tmp_path / "new"
+    report = demo.main(folder, components=[2, 3], structures=["EEE", "VVI"])
     out = capsys.readouterr().out
-    assert out.splitlines()[-1] == str(picture.resolve())
+    assert out.splitlines()[-1].endswith(f" {report}")
+    assert report == (folder / "report.html").resolve()
+    page = report.read_text("utf-8")
+    assert "Old Faithful: Gaussian mixture, 3 components, EEE" in page
+    assert 'class="player"' in page
     assert "4 fits by bic" in out
     assert "Gaussian mixture, 3 components, EEE" in out
     assert "2314.2957" in out, "the best BIC of these data, as mclust finds it"
-    assert size_of(picture) == (1380, 552)
+    assert size_of(folder / "faithful.png") == (1380, 552)
 
 
 def test_the_picture_goes_where_git_does_not_look(demo: ModuleType) -> None:
-    place = demo.PICTURE.relative_to(ROOT).parent.as_posix()
+    place = demo.FOLDER.relative_to(ROOT).as_posix()
     assert f"/{place}/" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
 
 

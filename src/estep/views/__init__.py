@@ -1,1 +1,63 @@
-"""What people look at: text and pictures made from results and data. Nothing here fits."""
+"""Pictures, tables and reports: they read results and data, and never fit. Names load on first use."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_HOMES = {
+    "Animation": "estep.views.animate",
+    "plot_bound": "estep.views.bound",
+    "plot_clusters": "estep.views.plot",
+    "plot_density": "estep.views.density",
+    "plot_halves": "estep.views.bound",
+    "plot_pairs": "estep.views.pairs",
+    "plot_profiles": "estep.views.profiles",
+    "plot_projection": "estep.views.pairs",
+    "plot_responsibilities": "estep.views.responsibilities",
+    "plot_selection": "estep.views.plot",
+    "plot_starts": "estep.views.run",
+    "plot_trace": "estep.views.run",
+    "plot_uncertainty": "estep.views.responsibilities",
+    "plot_voronoi": "estep.views.voronoi",
+    "summary_text": "estep.views.table",
+    "write_report": "estep.views.report",
+}
+
+__all__ = [
+    "Animation",
+    "plot_bound",
+    "plot_clusters",
+    "plot_density",
+    "plot_halves",
+    "plot_pairs",
+    "plot_profiles",
+    "plot_projection",
+    "plot_responsibilities",
+    "plot_selection",
+    "plot_starts",
+    "plot_trace",
+    "plot_uncertainty",
+    "plot_voronoi",
+    "summary_text",
+    "write_report",
+]
+
+if TYPE_CHECKING:
+    from estep.views.animate import Animation
+    from estep.views.bound import plot_bound, plot_halves
+    from estep.views.density import plot_density
+    from estep.views.pairs import plot_pairs, plot_projection
+    from estep.views.plot import plot_clusters, plot_selection
+    from estep.views.profiles import plot_profiles
+    from estep.views.report import write_report
+    from estep.views.responsibilities import plot_responsibilities, plot_uncertainty
+    from estep.views.run import plot_starts, plot_trace
+    from estep.views.table import summary_text
+    from estep.views.voronoi import plot_voronoi
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'estep.views' has no attribute {name!r}")

@@ -19,7 +19,7 @@ from estep.families.normal import Normal
 from estep.models.latent import encoded
 from estep.views.palette import NOISE, colours, mixed
 from estep.views.table import moments
-from estep.views.words import column_names, component_names, inner_family, is_noisy
+from estep.views.words import column_names, component_names, inner_family, is_noisy, overall_weights
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,12 +97,17 @@ def plot_clusters(estimator: Any, X: Any, columns: Sequence[Any] | None = None, 
 
 
 def new_axes(caller: str, size: tuple[float, float]) -> Axes:
-    """Axes in a figure of their own, without pyplot; raises ImportError naming what to install."""
+    """Axes in a figure of their own; raises ImportError naming what to install."""
+    return new_figure(caller, size).add_subplot()
+
+
+def new_figure(caller: str, size: tuple[float, float]) -> Figure:
+    """An empty figure, without pyplot; raises ImportError naming what to install."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise ImportError(f"{caller} draws with matplotlib, which is not installed: pip install estep[plot]") from None
-    return Figure(figsize=size, layout="constrained").add_subplot()
+    return Figure(figsize=size, layout="constrained")
 
 
 def figure_of(ax: Axes) -> Figure:
@@ -201,7 +206,7 @@ def _draw_histogram(estimator: Any, X: Any, chosen: list[int], ax: Axes) -> None
     ax.stairs(heights, edges, fill=True, color="#dcdcdc", label="rows")
     pad = 0.08 * (edges[-1] - edges[0])
     grid = np.linspace(edges[0] - pad, edges[-1] + pad, GRID)
-    curves = _densities(estimator, grid, chosen[0]) * estimator.result_.params.structure.weights
+    curves = _densities(estimator, grid, chosen[0]) * overall_weights(estimator.result_)
     names = component_names(estimator)
     for k, (name, colour) in enumerate(zip(names, _component_colours(estimator), strict=True)):
         ax.plot(grid, curves[:, k], color=colour, linewidth=1.8, label=_named(estimator, name, k))
@@ -277,12 +282,23 @@ def _refuse_marginal(estimator: Any, chosen: list[int]) -> None:
 
 def _rows(estimator: Any, X: Any, ax: Axes) -> tuple[Array, Array]:
     """The rows, at most ``MOST_POINTS`` of them at random, and their responsibilities."""
+    say_if_sampled(len(X), ax)
+    return some_rows(estimator, X)
+
+
+def some_rows(estimator: Any, X: Any) -> tuple[Array, Array]:
+    """Values (m, d) and responsibilities (m, k) of at most ``MOST_POINTS`` rows, drawn at random with a fixed seed."""
     n = len(X)
     if n > MOST_POINTS:
         some = np.sort(np.random.default_rng(0).choice(n, MOST_POINTS, replace=False))
         X = X.iloc[some] if hasattr(X, "iloc") else X[some]
-        ax.set_title(f"{MOST_POINTS:,} of {n:,} rows, drawn at random", fontsize="small", color=SOFT, loc="right")
     return np.asarray(X, dtype=float), np.asarray(estimator.predict_proba(X))
+
+
+def say_if_sampled(n: int, ax: Axes) -> None:
+    """Say above the picture that it shows a sample of the ``n`` rows, where it does."""
+    if n > MOST_POINTS:
+        ax.set_title(f"{MOST_POINTS:,} of {n:,} rows, drawn at random", fontsize="small", color=SOFT, loc="right")
 
 
 def _legend(estimator: Any, ax: Axes) -> None:
@@ -300,8 +316,8 @@ def _legend(estimator: Any, ax: Axes) -> None:
 
 
 def _named(estimator: Any, name: str, k: int) -> str:
-    weight = float(estimator.result_.params.structure.weights[k])
-    return f"{name if name == 'noise' else f'component {name}'} ({weight:.2f})"
+    weights, said = overall_weights(estimator.result_), name if name == "noise" else f"component {name}"
+    return said if weights is None else f"{said} ({weights[k]:.2f})"
 
 
 def _component_colours(estimator: Any) -> list[str]:

@@ -29,6 +29,7 @@ from estep.views.words import (
     is_noisy,
     model_line,
     noise_words,
+    overall_weights,
     prior_words,
     start_words,
     warnings_of,
@@ -40,7 +41,7 @@ SAME = 1e-7
 """Relative gap below which two log-likelihoods belong to the same data."""
 
 
-def summary_text(estimator: Any, X: Any = None) -> str:
+def summary_text(estimator: Any, X: Any = None, **row: Any) -> str:
     """A fitted mixture as text to read or to paste.
 
     Parameters
@@ -49,6 +50,8 @@ def summary_text(estimator: Any, X: Any = None) -> str:
         With ``result_`` and ``params_``.
     X : array or DataFrame (n, d), optional
         The training rows: adds ICL, missing entries and the rows in each component. Other rows get their own criteria.
+    **row
+        What else belongs to the rows (``by``).
 
     Returns
     -------
@@ -64,12 +67,12 @@ def summary_text(estimator: Any, X: Any = None) -> str:
     Gaussian mixture, 2 components, EII (equal variance)
     """
     result: Result = estimator.result_
-    seen = None if X is None else _read(estimator, X)
-    told = [*_data(estimator, seen), *_criteria(estimator, seen), *_ending(estimator)]
-    lines = [model_line(estimator), "", *facts(told)]
+    seen = None if X is None else read_given(estimator, X, **row)
+    lines = [model_line(estimator), "", *facts(facts_of(estimator, seen))]
     if seen is not None and not seen.trained_on:
         lines += ["", *_elsewhere(result, seen)]
-    lines += ["", *_components(estimator, seen)]
+    header, rows, shared = component_rows(estimator, seen)
+    lines += ["", *table("component", header, rows), *shared]
     said = warnings_of(estimator)
     if said:
         lines += ["", "Note", *notes(said)]
@@ -92,12 +95,19 @@ class Given:
     trained_on: bool
 
 
-def _read(estimator: Any, X: Any) -> Given:
-    loglik, result = float(np.sum(estimator.score_samples(X))), estimator.result_
-    resp = estimator.predict_proba(X)
+def facts_of(estimator: Any, seen: Given | None = None) -> list[tuple[str, str]]:
+    """Data, criteria and ending of a fit as pairs of label and words; empty words are left out."""
+    told = [*_data(estimator, seen), *_criteria(estimator, seen), *_ending(estimator)]
+    return [(label, words) for label, words in told if words]
+
+
+def read_given(estimator: Any, X: Any, **row: Any) -> Given:
+    """What the fit says of the rows ``X``."""
+    loglik, result = float(np.sum(estimator.score_samples(X, **row))), estimator.result_
+    resp = estimator.predict_proba(X, **row)
     sizes = np.bincount(resp.argmax(axis=1), minlength=resp.shape[1])
     trained_on = len(resp) == result.n and math.isclose(loglik, result.loglik, rel_tol=SAME, abs_tol=SAME)
-    return Given(len(resp), loglik, float(estimator.icl(X)), sizes, *_missing(X), trained_on)
+    return Given(len(resp), loglik, float(estimator.icl(X, **row)), sizes, *_missing(X), trained_on)
 
 
 def _missing(X: Any) -> tuple[int, int]:
@@ -168,17 +178,28 @@ def _elsewhere(result: Result, seen: Given) -> list[str]:
 # --- components ---
 
 
-def _components(estimator: Any, seen: Given | None) -> list[str]:
+def component_rows(estimator: Any, seen: Given | None = None) -> tuple[list[str], list[Row], list[str]]:
+    """The table of components: headings, rows, and lines about what they share."""
     result: Result = estimator.result_
     header = component_names(estimator)
-    rows = [Row("weight", numbers(np.asarray(result.params.structure.weights), 4))]
+    rows = _weights(estimator)
     if seen is not None:
         rows.append(Row("rows (most probable)", [str(size) for size in seen.sizes]))
     noisy = is_noisy(result)
     describe = _normal if isinstance(inner_family(result), Normal) else _generic
     body, shared = describe(estimator, len(header) - int(noisy))
     rows += [Row(row.label, [*row.cells, ""]) if noisy and row.cells else row for row in body]
-    return [*table("component", header, rows), *shared]
+    return header, rows, shared
+
+
+def _weights(estimator: Any) -> list[Row]:
+    """The components' weights, over all rows and, where there are groups, in each."""
+    overall, groups = overall_weights(estimator.result_), getattr(estimator, "groups_", None)
+    rows = [] if overall is None else [Row("weight", numbers(overall, 4))]
+    if groups is None:
+        return rows
+    each = np.asarray(estimator.weights_)
+    return rows + _section("weight in group", [str(g) for g in groups], lambda h: numbers(each[h], 4), "weights_")
 
 
 def _normal(estimator: Any, k: int) -> tuple[list[Row], list[str]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from estep.core.record import Array
 from estep.core.result import Result, StartTable, Status
 from estep.families.covariance import CODES, resolve
 from estep.families.noise import WithNoise
@@ -27,6 +28,10 @@ CONSEQUENCES: Mapping[Status, str] = {
     Status.FELL: "The objective fell during the run, which an exact algorithm never does: do not use these estimates.",
     Status.INTERRUPTED: "The run was interrupted: these are its best parameters so far, not a maximum.",
     Status.STOPPED: "A callback stopped the run: these are its best parameters so far, not a maximum.",
+    Status.SADDLE: "The run ended at a saddle point: a likelihood higher up is near, so these are not maximum likelihood "
+    "estimates. Start elsewhere.",
+    Status.RIDGE: "Some parameters can move without changing the likelihood: do not interpret those that can.",
+    Status.BOUNDARY: "Some estimates lie on the boundary of their range, where standard errors do not exist.",
     Status.RUNNING: "The run is still going on: these are its parameters so far.",
 }
 
@@ -69,6 +74,14 @@ def component_names(estimator: Any) -> list[str]:
     classes = [str(name) for name in getattr(estimator, "classes_", ())]
     names = [f"{i} {classes[i]}" if i < len(classes) else str(i) for i in range(k)]
     return [*names, "noise"] if is_noisy(estimator.result_) else names
+
+
+def overall_weights(result: Result) -> Array | None:
+    """Weights (k,) of the components over all rows; None where the structure has none."""
+    structure, params = result.model.structure, result.params.structure
+    overall = getattr(structure, "overall", None)
+    weights = overall(params) if overall else getattr(params, "weights", None)
+    return None if weights is None else np.asarray(weights)
 
 
 def model_line(estimator: Any) -> str:

@@ -1,0 +1,230 @@
+"""The pictures of a report: what to draw, which fits have it, and what it shows to those who cannot see it.
+
+Each entry of ``GALLERY`` and ``RUN`` is one picture; a new one is one more entry.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from estep.families.normal import Normal
+from estep.views.words import column_names, component_names, inner_family, named_components
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+VECTORS = 1_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A figure of the page: a data address, what it shows for those who cannot see it, and a caption."""
+
+    source: str
+    alt: str
+    caption: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """A picture the page may hold: whether the fit has it, how it is drawn, and what it shows."""
+
+    suits: Callable[[Any], bool]
+    draw: Callable[[Any, Any], Figure]
+    alt: Callable[[Any], str]
+    caption: str
+
+
+def pictures(drawings: tuple[Drawing, ...], estimator: Any, X: Any) -> Iterator[Picture]:
+    """Those of the drawings that suit the estimator, drawn."""
+    for drawing in drawings:
+        if drawing.suits(estimator):
+            yield picture_of(lambda d=drawing: d.draw(estimator, X), drawing.alt(estimator), drawing.caption, len(X))  # type: ignore[misc]
+
+
+def picture_of(draw: Callable[[], Figure], alt: str, caption: str, n: int) -> Picture:
+    """A figure as a data address: vectors for few rows, pixels for many, so that the page stays small."""
+    import matplotlib as mpl
+
+    vectors, buffer = n <= VECTORS, io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "estep"}):
+        if vectors:
+            draw().savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        else:
+            draw().savefig(buffer, format="png", dpi=110, transparent=True, metadata={"Software": None})
+    kind = "svg+xml" if vectors else "png"
+    return Picture(f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}", alt, caption)
+
+
+def _clusters(estimator: Any, X: Any) -> Figure:
+    from estep.views.plot import plot_clusters
+
+    return plot_clusters(estimator, X)
+
+
+def _density(estimator: Any, X: Any) -> Figure:
+    from estep.views.density import plot_density
+
+    return plot_density(estimator, X)
+
+
+def _pairs(estimator: Any, X: Any) -> Figure:
+    from estep.views.pairs import plot_pairs
+
+    return plot_pairs(estimator, X)
+
+
+def _projection(estimator: Any, X: Any) -> Figure:
+    from estep.views.pairs import plot_projection
+
+    return plot_projection(estimator, X)
+
+
+def _voronoi(estimator: Any, X: Any) -> Figure:
+    from estep.views.voronoi import plot_voronoi
+
+    return plot_voronoi(estimator, X)
+
+
+def _profiles(estimator: Any, X: Any) -> Figure:
+    from estep.views.profiles import plot_profiles
+
+    return plot_profiles(estimator, X if _numeric(estimator) else None)
+
+
+def _responsibilities(estimator: Any, X: Any) -> Figure:
+    from estep.views.responsibilities import plot_responsibilities
+
+    return plot_responsibilities(estimator, X)
+
+
+def _uncertainty(estimator: Any, X: Any) -> Figure:
+    from estep.views.responsibilities import plot_uncertainty
+
+    return plot_uncertainty(estimator, X)
+
+
+def _trace(estimator: Any, X: Any) -> Figure:
+    from estep.views.run import plot_trace
+
+    return plot_trace(estimator)
+
+
+def _starts(estimator: Any, X: Any) -> Figure:
+    from estep.views.run import plot_starts
+
+    return plot_starts(estimator)
+
+
+def _numeric(estimator: Any) -> bool:
+    """Whether every column holds numbers, not categories."""
+    levels = getattr(estimator, "levels_", None)
+    return levels is None or all(level is None for level in levels)
+
+
+def _mixture(estimator: Any) -> bool:
+    return hasattr(estimator, "predict_proba")
+
+
+def _columns(estimator: Any) -> int:
+    return int(estimator.n_features_in_)
+
+
+def _normal(estimator: Any) -> bool:
+    return _mixture(estimator) and isinstance(inner_family(estimator.result_), Normal)
+
+
+def _has_profile(estimator: Any) -> bool:
+    from estep.views.profiles import profile_of
+
+    if not hasattr(estimator, "params_") or _columns(estimator) < 2:
+        return False
+    try:
+        profile_of(estimator)
+    except ValueError:
+        return False
+    return True
+
+
+def _many(estimator: Any) -> bool:
+    return _mixture(estimator) and int(estimator.result_.model.k) > 1
+
+
+def _of_components(estimator: Any) -> str:
+    weights = np.asarray(estimator.result_.params.structure.weights)
+    if weights.ndim != 1:
+        return f"{named_components(estimator.result_)} components"
+    shares = ", ".join(f"{name} {weight:.0%}" for name, weight in zip(component_names(estimator), weights, strict=True))
+    return f"{len(weights)} components ({shares})"
+
+
+GALLERY: tuple[Drawing, ...] = (
+    Drawing(
+        lambda e: _mixture(e) and _numeric(e) and _columns(e) <= 2,
+        _clusters,
+        lambda e: f"Rows of {' and '.join(column_names(e))} coloured by component, with {_of_components(e)}",
+        "Rows coloured by their responsibilities; ellipses hold one and two standard deviations of a component.",
+    ),
+    Drawing(
+        lambda e: _normal(e) and _columns(e) == 2,
+        _density,
+        lambda e: f"Contours of the fitted density over {' and '.join(column_names(e))}",
+        "The fitted density: each contour holds the share of the distribution that is written on it.",
+    ),
+    Drawing(
+        lambda e: _mixture(e) and _numeric(e) and _columns(e) > 2,
+        _pairs,
+        lambda e: f"A matrix of scatter plots of {', '.join(column_names(e)[:6])}, coloured by component",
+        "Every pair of columns, and each column's histogram with the components.",
+    ),
+    Drawing(
+        lambda e: _many(e) and _numeric(e) and _columns(e) > 2,
+        _projection,
+        lambda e: f"Rows in the plane that tells the components apart best, with {_of_components(e)}",
+        "The plane in which the components lie farthest apart, in units of the spread within them.",
+    ),
+    Drawing(
+        lambda e: hasattr(e, "cluster_centers_") and _columns(e) == 2,
+        _voronoi,
+        lambda e: f"Rows of {' and '.join(column_names(e))} in the cells of {len(e.cluster_centers_)} cluster centres",
+        "Rows, centres and the boundaries between their cells.",
+    ),
+    Drawing(
+        _has_profile,
+        _profiles,
+        lambda e: f"What each of {_of_components(e)} looks like, column by column",
+        "Profiles of the components.",
+    ),
+    Drawing(
+        lambda e: _many(e) and _numeric(e) and _columns(e) == 1,
+        _responsibilities,
+        lambda e: f"Share of each component along {column_names(e)[0]}",
+        "Responsibilities: to which component a row belongs, along the column.",
+    ),
+    Drawing(
+        _many,
+        _uncertainty,
+        lambda e: f"How uncertain the most probable component is, row by row, for {_of_components(e)}",
+        "Uncertainty of each row, the surest first.",
+    ),
+)
+RUN: tuple[Drawing, ...] = (
+    Drawing(
+        lambda e: len(e.result_.trace) > 1,
+        _trace,
+        lambda e: f"The objective over {len(e.result_.trace)} passes, ending at {e.result_.objective:.4f} nats",
+        "The objective pass by pass, and its gap to the projected limit.",
+    ),
+    Drawing(
+        lambda e: e.result_.starts is not None and len(e.result_.starts) > 1,
+        _starts,
+        lambda e: f"Where each of {len(e.result_.starts)} starts ended",
+        "Replication: where every start ended.",
+    ),
+)
