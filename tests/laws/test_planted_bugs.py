@@ -303,6 +303,11 @@ STRUCTURE_BUGS = {
         "the start returned": structure(fit=lambda part, c, p, u: p),
     },
     "score_is_the_gradient_of_q": {"the wrong sign": structure(score=lambda part, p, c, u: -part.score(p, c, u))},
+    "unit_scores_add_up": {
+        "every row like the mean": structure(
+            unit_scores=lambda part, p, r, u, g: part.unit_scores(p, np.full_like(r, 1 / 3), u, g)
+        ),
+    },
     "support_goes_there_and_back": {"the count is one too large": structure(support=one_more_coordinate)},
     "explain_agrees_with_infer": {
         "the prior is left out": structure(

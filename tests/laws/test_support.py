@@ -267,3 +267,27 @@ def test_fixed_and_tied_covariances(code):
     assert not np.allclose(there[1], base[1], rtol=1e-3)
     entry.check("covariances", there)
     np.testing.assert_allclose(entry.unpack(vector, base), base, rtol=1e-12)
+
+
+def test_many_rows_together_are_each_alone():
+    """Several simplexes without constraints are treated at once; each alone gives the same to rounding."""
+    rng = np.random.default_rng(0)
+    together = Simplex.of("weights", Constraints().pattern("weights", (3, 2, 4)))
+    alone = [Simplex((row,), (1, 4)) for row in together.rows]
+    assert together.many and not alone[0].many
+    value, gradient, counts = rng.dirichlet(np.ones(4), size=(6,)), rng.normal(size=(6, 4)), rng.random((6, 4))
+    counts[0] = 0.0  # a row without counts has equal shares
+    vector = rng.normal(size=together.count)
+
+    def whole(rows):
+        return np.asarray(rows).reshape(3, 2, 4)
+
+    each = [one.pack(v[None], v[None]) for one, v in zip(alone, value, strict=True)]
+    np.testing.assert_allclose(together.pack(whole(value), whole(value)), np.concatenate(each), rtol=1e-13)
+    each = [one.pull(v[None], g[None]) for one, v, g in zip(alone, value, gradient, strict=True)]
+    np.testing.assert_allclose(together.pull(whole(value), whole(gradient)), np.concatenate(each), rtol=1e-12, atol=1e-15)
+    each = [one.unpack(v, value[:1]) for one, v in zip(alone, vector.reshape(6, 3), strict=True)]
+    np.testing.assert_allclose(together.unpack(vector, whole(value)), whole(each), rtol=1e-13)
+    each = [one.share(c[None]) for one, c in zip(alone, counts, strict=True)]
+    np.testing.assert_allclose(together.share(whole(counts)), whole(each), rtol=1e-14)
+    assert together.share(whole(counts))[0, 0].tolist() == [0.25] * 4

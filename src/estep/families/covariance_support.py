@@ -123,27 +123,29 @@ class DiagonalCovariances:
         return self.pattern.spread(np.where(weight > 0, total / np.where(weight > 0, weight, 1.0), kept))
 
 
-def covariance_support(code: str, constraints: Constraints, k: int, d: int) -> WholeCovariances | DiagonalCovariances:
-    """The support of the covariances of ``k`` components in ``d`` columns under ``constraints``."""
+def covariance_support(
+    code: str, constraints: Constraints, k: int, d: int, name: str = "covariances"
+) -> WholeCovariances | DiagonalCovariances:
+    """The support of the covariances of ``k`` components in ``d`` columns under ``constraints`` on the parameter ``name``."""
     if code == "VVI":
-        return DiagonalCovariances(Positive(constraints.pattern("covariances", (k, d))))
-    whole, held = _by_component(code, constraints, k)
-    pattern = whole.pattern("covariances", (k,))
+        return DiagonalCovariances(Positive(constraints.pattern(name, (k, d))))
+    whole, held = _by_component(code, constraints, k, name)
+    pattern = whole.pattern(name, (k,))
     return WholeCovariances(code, pattern, d, None if held is None else held[np.nan_to_num(pattern.values).astype(np.intp)])
 
 
-def _by_component(code: str, constraints: Constraints, k: int) -> tuple[Constraints, Array | None]:
+def _by_component(code: str, constraints: Constraints, k: int, name: str) -> tuple[Constraints, Array | None]:
     """Constraints with each fixed matrix replaced by its number among the distinct ones, and the matrices by number."""
-    given = constraints.fixed.get("covariances")
+    given = constraints.fixed.get(name)
     if given is None:
         return constraints, None
     missing = np.isnan(given.reshape(k, -1))
     if (missing.any(axis=1) & ~missing.all(axis=1)).any():
         raise ValueError(
-            f"fixed['covariances']: with structure {code} a component's covariance is fixed as a whole or left free (all NaN); "
+            f"fixed[{name!r}]: with structure {code} a component's covariance is fixed as a whole or left free (all NaN); "
             "single entries can be fixed with covariance_type='diag' only"
         )
     _, first, number = np.unique(np.nan_to_num(given.reshape(k, -1)), axis=0, return_index=True, return_inverse=True)
     numbers = np.where(missing.all(axis=1), np.nan, number.ravel().astype(float))
-    fixed = {**constraints.fixed, "covariances": numbers}
+    fixed = {**constraints.fixed, name: numbers}
     return Constraints(fixed, constraints.tied), given[first]

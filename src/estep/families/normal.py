@@ -178,7 +178,7 @@ class Normal:
         """The first free component that has nearly collapsed, or None."""
         moving = _moving(support)
         rows = stats.count if stats.logdet is None else np.maximum(stats.count, stats.logdet)
-        return normal_fit.frail(params, rows, moving, self._fewest(params.means.shape[1])) if moving.any() else None
+        return normal_fit.frail(params, rows, moving, self.fewest(params.means.shape[1])) if moving.any() else None
 
     def permute(self, params: NormalParams, order: NDArray[np.intp]) -> NormalParams:
         """Components in another order."""
@@ -213,7 +213,7 @@ class Normal:
         lower = np.linalg.cholesky(params.covariances)
         return np.asarray(params.means[labels] + np.einsum("nij,nj->ni", lower[labels], z))
 
-    def _fewest(self, d: int) -> float:
+    def fewest(self, d: int) -> float:
         """Rows a component needs for a covariance of its own: d + 1 with free shape and orientation, 2 along axes."""
         code = covariance.CODES[self.code]
         if code.volume == "E" and code.shape != "V":

@@ -206,14 +206,15 @@ def log_density(params: NormalParams, block: NormalBlock, anchor: Array) -> Arra
     """Log densities of the observed entries under every component, (n, k)."""
     k, lost = len(params.means), cancels(params, anchor)
     if len(block.patterns) == 1 and isinstance(block.patterns[0].rows, slice):
-        return _pattern_logs(marginal(params, anchor, block.patterns[0].observed), block.patterns[0], lost).T
+        return pattern_logs(marginal(params, anchor, block.patterns[0].observed), block.patterns[0], lost).T
     out = np.zeros((k, block.n))
     for part in block.patterns:
-        out[:, part.rows] = _pattern_logs(marginal(params, anchor, part.observed), part, lost)
+        out[:, part.rows] = pattern_logs(marginal(params, anchor, part.observed), part, lost)
     return out.T
 
 
-def _pattern_logs(law: Marginal, part: PatternRows, lost: bool) -> Array:
+def pattern_logs(law: Marginal, part: PatternRows, lost: bool) -> Array:
+    """Log densities (k, rows) of the rows of one pattern."""
     if not lost:
         if part.large:
             from estep.kernels.quadratic import quadratic_forms
@@ -240,13 +241,14 @@ def expected_stats(params: NormalParams, block: NormalBlock, resp: Array, anchor
     total = np.zeros((len(params.means), width(anchor.size, diagonal)))
     for part in block.patterns:
         r = resp.T if isinstance(part.rows, slice) else resp.T[:, part.rows]
-        sums = _summed(marginal(params, anchor, part.observed), part, r, diagonal, lost)
+        sums = summed(marginal(params, anchor, part.observed), part, r, diagonal, lost)
         whole = len(part.observed) == anchor.size
-        total += sums if whole else _complete(params, sums, part.observed, params.means - centre, diagonal)
+        total += sums if whole else completed(params, sums, part.observed, params.means - centre, diagonal)
     return NormalStats(total, total[:, 0].copy(), centre)
 
 
-def _summed(law: Marginal, part: PatternRows, r: Array, diagonal: bool, lost: bool) -> Array:
+def summed(law: Marginal, part: PatternRows, r: Array, diagonal: bool, lost: bool) -> Array:
+    """Features of the observed columns of one pattern, (k, width), weighted by ``r`` (k, rows)."""
     if not lost:
         if part.large:
             from estep.kernels.quadratic import quadratic_sums
@@ -256,21 +258,27 @@ def _summed(law: Marginal, part: PatternRows, r: Array, diagonal: bool, lost: bo
     return np.stack([features_of(part.z - m[:, None], diagonal) @ rk for m, rk in zip(law.offset, r, strict=True)])
 
 
-def _complete(params: NormalParams, sums: Array, observed: tuple[int, ...], m: Array, diagonal: bool) -> Array:
-    """Moments of whole rows from those of their observed part; ``m`` (k, d) are the means about the pass's anchor."""
+def completed(
+    params: NormalParams, sums: Array, observed: tuple[int, ...], m: Array, diagonal: bool, hidden: Array | None = None
+) -> Array:
+    """Moments of whole rows from those of their observed part; ``m`` (k, d) are the means about the pass's anchor.
+
+    ``hidden`` (k,) weighs the covariance of the missing entries where it is not the rows' own weight (scale mixtures).
+    """
     seen = list(observed)
     count, first, second = split(sums, len(seen), diagonal)
+    hidden = count if hidden is None else hidden
     u1, u2 = about(count, first, second, m[:, seen])
     if diagonal:
         total = m * count[:, None]
         total[:, seen] += u1
-        square = count[:, None] * (m**2 + params.covariances)
+        square = count[:, None] * m**2 + hidden[:, None] * params.covariances
         square[:, seen] = second
         return join(count, total, square)
     b, spread = regression(params, observed)
     moved = (b @ u1[:, :, None])[:, :, 0]
     cross = m[:, :, None] * moved[:, None, :]
-    square = count[:, None, None] * (m[:, :, None] * m[:, None, :] + spread)
+    square = count[:, None, None] * (m[:, :, None] * m[:, None, :]) + hidden[:, None, None] * spread
     square = square + cross + cross.transpose(0, 2, 1) + b @ u2 @ b.transpose(0, 2, 1)
     return join(count, count[:, None] * m + moved, square)
 
