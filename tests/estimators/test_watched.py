@@ -298,7 +298,7 @@ def test_weights_through_routing():
         assert search.cv_results_["mean_test_score"] == pytest.approx([expected], rel=1e-14)
         assert abs(expected - half.score(X[second])) > 1e-3
         asked = estep.GaussianMixture().set_fit_request(labels=True, sample_weight=False).get_metadata_routing()
-        assert asked.fit.requests == {"labels": True, "sample_weight": False}
+        assert asked.fit.requests == {"by": None, "labels": True, "sample_weight": False}
     plain = make_pipeline(StandardScaler(), estep.GaussianMixture(2, random_state=0)).fit(X)
     assert np.abs(plain[-1].means_ - pipe[-1].means_).max() > 1e-3
 

@@ -135,6 +135,12 @@ class Family(Protocol):
     ``dying``, ``frail``                    ``(params, stats, support)`` -> a ``Collapsed`` or None
     ``expose(params)``, ``adopt(name, value, k, d, argument)``, ``adopt_ties``   arrays as users see and give them
     ``permute(params, order)``, ``seat(params, component, row)``   components renamed; one moved to a row
+    ``features(x)``                         rows as start rules see them, (n, p); else ``x`` itself
+    ``categorical(names)``, ``with_levels(sizes)``, ``by_name(names)``   columns to read as categories, how many levels they
+                                            have, and columns given by name
+
+    Flags, false where absent: ``discrete`` (rows take few values: equal ones are counted once), ``sparse`` (reads
+    ``csr_array``), ``nonnegative`` (values below zero are refused).
     """
 
     names: Any
@@ -152,7 +158,8 @@ class Structure(Protocol):
     """How the hidden labels hang together.
 
     Optional: ``occupancy(counts)`` and ``permute(params, order)`` for mixtures, ``prior(k, strength)`` and
-    ``align(prior, counts)`` for MAP, ``unit_scores(params, resp, support)``.
+    ``align(prior, counts)`` for MAP, ``unit_scores(params, resp, support, given)``; for estimators ``overall(params)``, the
+    weights (k,) over all rows, ``adopt(name, value, k, argument)`` and ``blank()``, a row of ``given``.
     """
 
     names: tuple[str, ...]

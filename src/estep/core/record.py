@@ -1,6 +1,6 @@
 """Records: frozen sets of named arrays that add and scale, so that a sum over rows is an object.
 
-A record is a frozen dataclass whose fields are arrays, numbers, other records, tuples of these, or None.
+A record is a frozen dataclass whose fields are arrays, numbers, other records, tuples or dicts of these, or None.
 
     (a + b).f = a.f + b.f        (a * c).f = c a.f,  c >= 0        for every ordinary field f
     a.f = b.f required           unchanged                         for every field declared shared()
@@ -81,6 +81,10 @@ def _add_values(a: Any, b: Any, where: str) -> Any:
         raise ValueError(f"{where} is None in one term of a sum and not in the other")
     if isinstance(a, tuple):
         return tuple(_add_values(x, y, where) for x, y in zip(a, b, strict=True))
+    if isinstance(a, dict):
+        if a.keys() != b.keys():
+            raise ValueError(f"{where} has the parts {[*a]} in one term of a sum and {[*b]} in the other")
+        return {name: _add_values(x, b[name], f"{where}.{name}") for name, x in a.items()}
     if not is_record(a) and np.shape(a) != np.shape(b):
         raise ValueError(f"{where} has shape {np.shape(a)} in one term of a sum and {np.shape(b)} in the other")
     return a + b
@@ -102,6 +106,8 @@ def _scale_value(value: Any, c: float) -> Any:
         return None
     if isinstance(value, tuple):
         return tuple(_scale_value(v, c) for v in value)
+    if isinstance(value, dict):
+        return {name: _scale_value(v, c) for name, v in value.items()}
     return value * c
 
 
@@ -123,6 +129,9 @@ def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(value, tuple):
         for i, item in enumerate(value):
             yield from leaves(item, f"{prefix}{i}.")
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from leaves(item, f"{prefix}{name}.")
     else:
         yield prefix.rstrip("."), value
 
@@ -136,6 +145,8 @@ def rebuild(value: T, new: Mapping[str, Any], prefix: str = "") -> T:
         return type(value)(**fields)
     if isinstance(value, tuple):
         return tuple(rebuild(item, new, f"{prefix}{i}.") for i, item in enumerate(value))  # type: ignore[return-value]
+    if isinstance(value, dict):
+        return {name: rebuild(item, new, f"{prefix}{name}.") for name, item in value.items()}  # type: ignore[return-value]
     return new[prefix.rstrip(".")]  # type: ignore[no-any-return]
 
 

@@ -27,14 +27,27 @@ class Status(enum.Enum):
     HIT_CAP = "stopped at max_iter before convergence"
     DEGENERATE = "a component collapsed: the likelihood grows without bound there"
     FRAIL = "converged, but to a nearly collapsed component"
+    SADDLE = "converged, but to a saddle point of the objective"
+    RIDGE = "converged, but on a ridge: the data do not identify every parameter"
+    BOUNDARY = "converged at the boundary of where the parameters may live"
     FELL = "the objective fell by more than rounding allows: the M-step or the model has an error"
+    HELD_OUT = "stopped where held-out data are predicted best"
     INTERRUPTED = "interrupted by the user: these are the best parameters so far"
     STOPPED = "stopped by a callback: these are the best parameters so far"
 
     @property
     def converged(self) -> bool:
         """Whether the parameters are a stationary point of the objective that was asked for."""
-        return self in (Status.CONVERGED, Status.SETTLED, Status.ROUNDED, Status.DEFAULT_PRIOR, Status.FRAIL)
+        return self in (
+            Status.CONVERGED,
+            Status.SETTLED,
+            Status.ROUNDED,
+            Status.DEFAULT_PRIOR,
+            Status.FRAIL,
+            Status.SADDLE,
+            Status.RIDGE,
+            Status.BOUNDARY,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,6 +152,7 @@ class Result:
     starts: StartTable | None = None
     state: Any = None
     passes: int = 0  # over the data, an update's own included and the closing one apart
+    first: Any = None  # parameters at which the returned run began
 
     @property
     def converged(self) -> bool:

@@ -247,10 +247,15 @@ class Simplex:
             raise ValueError(f"tied[{name!r}] ties probabilities of different rows; tie within a row only")
         return Simplex(rows, pattern.groups.shape)
 
-    @property
+    @cached_property
     def count(self) -> int:
         """Free coordinates."""
         return sum(max(row.count - 1, 0) for row in self.rows)
+
+    @cached_property
+    def many(self) -> bool:
+        """Whether there are several rows with nothing fixed or tied, which are then treated together."""
+        return len(self.rows) > 1 and all(row.free for row in self.rows)
 
     def check(self, name: str, value: Array) -> None:
         """Raise ValueError unless entries are >= 0 and rows sum to one (to 1e-8)."""
@@ -263,12 +268,20 @@ class Simplex:
 
     def pack(self, value: Array, base: Array) -> Array:
         """Coordinates of ``value``; a free value of zero has no finite coordinate and gives -inf."""
+        if self.many:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                whole = np.log(value.reshape(len(self.rows), -1))
+                return np.asarray((whole[:, :-1] - whole[:, -1:]).ravel())
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = [np.log(row.pick(v)) for row, v in self._each(value)]
             return np.concatenate([v[:-1] - v[-1:] for v in logs])
 
     def unpack(self, vector: Array, base: Array) -> Array:
         """The value at ``vector``."""
+        if self.many:
+            whole = np.hstack([vector.reshape(len(self.rows), -1), np.zeros((len(self.rows), 1))])
+            ratio = np.exp(whole - whole.max(axis=1, keepdims=True))
+            return np.asarray(ratio / ratio.sum(axis=1, keepdims=True)).reshape(self.shape)
         out, at = np.empty((len(self.rows), self.shape[-1])), 0
         for i, row in enumerate(self.rows):
             m = max(row.count - 1, 0)
@@ -281,6 +294,10 @@ class Simplex:
 
     def pull(self, value: Array, gradient: Array) -> Array:
         """d f / d coordinate_j = v_j (g_j - sizes_j * mean g), with the mean over the free mass."""
+        if self.many:
+            whole, slope = value.reshape(len(self.rows), -1), gradient.reshape(len(self.rows), -1)
+            total = np.maximum(whole.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+            return np.asarray((whole * (slope - (whole * slope).sum(axis=1, keepdims=True) / total))[:, :-1].ravel())
         parts = []
         for (row, v), g in zip(self._each(value), gradient.reshape(len(self.rows), -1), strict=True):
             free, pooled = row.pick(v), row.pool(g)
@@ -291,6 +308,10 @@ class Simplex:
 
     def share(self, counts: Array) -> Array:
         """The probabilities that maximise sum counts * log p: each free value in proportion to its pooled counts."""
+        if self.many:
+            whole = np.maximum(counts, 0.0).reshape(len(self.rows), -1)
+            total = whole.sum(axis=1, keepdims=True)
+            return np.where(total > 0, whole / np.where(total > 0, total, 1.0), 1.0 / whole.shape[1]).reshape(self.shape)
         out = np.empty((len(self.rows), self.shape[-1]))
         for i, (row, c) in enumerate(self._each(np.maximum(counts, 0.0))):
             if row.free and (total := c.sum()) > 0:

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from estep.core.memo import remembered
 from estep.core.protocols import Chunk
 from estep.core.record import Array
-from estep.core.rows import take
+from estep.core.rows import count, take, width
 
 BLOCK_VALUES = 1 << 16
 KEPT_VALUES = 1 << 22
@@ -37,13 +37,27 @@ def block_rows(width: int) -> int:
     return int(np.clip(BLOCK_VALUES // max(width, 1) // 16, 32, 512)) * 16 + 8
 
 
+def summed(self: Any, fn: Callable[[Chunk], Any]) -> Any:
+    """``fn`` of every block, added in block order."""
+    total: Any = None
+    for _, part in self.each(fn):
+        total = part if total is None else total + part
+    return total
+
+
+def mapped(self: Any, fn: Callable[[Chunk], Any], sink: Callable[[Chunk, Any], None]) -> None:
+    """``fn`` of every block, handed to ``sink`` in block order."""
+    for chunk, part in self.each(fn):
+        sink(chunk, part)
+
+
 @dataclasses.dataclass(frozen=True)
 class Memory:
     """Rows held in arrays.
 
     Parameters
     ----------
-    x : array (n, ...) or tuple of arrays
+    x : array (n, ...), csr_array or tuple of these
         What the family reads.
     weight, allowed, given : arrays or None
         Per row; see ``Chunk``.
@@ -72,17 +86,16 @@ class Memory:
     @property
     def n_rows(self) -> int:
         """Number of rows."""
-        return len(self.x[0] if isinstance(self.x, tuple) else self.x)
+        return count(self.x)
 
     def chunks(self) -> Iterator[Chunk]:
         """The blocks, in row order."""
         return iter(remembered(self, "chunks", self._cut))
 
     def _cut(self) -> list[Chunk]:
-        first = self.x[0] if isinstance(self.x, tuple) else self.x
-        width = int(np.prod(first.shape[1:], dtype=int))
-        step = self.rows or block_rows(width)
-        keep = self.n_rows * features_width(width) <= KEPT_VALUES
+        size = width(self.x)
+        step = self.rows or block_rows(size)
+        keep = self.n_rows * features_width(size) <= KEPT_VALUES
         return [self._chunk(rows, keep) for rows in self._blocks(step)]
 
     def _blocks(self, step: int) -> Iterator[slice]:
@@ -107,17 +120,8 @@ class Memory:
         assert self.ends is not None
         return np.asarray(self.ends[(self.ends > rows.start) & (self.ends <= rows.stop)] - rows.start)
 
-    def sum(self, fn: Callable[[Chunk], Any]) -> Any:
-        """``fn`` of every block, added in block order."""
-        total: Any = None
-        for _, part in self._each(fn):
-            total = part if total is None else total + part
-        return total
-
-    def map(self, fn: Callable[[Chunk], Any], sink: Callable[[Chunk, Any], None]) -> None:
-        """``fn`` of every block, handed to ``sink`` in block order."""
-        for chunk, part in self._each(fn):
-            sink(chunk, part)
+    sum = summed
+    map = mapped
 
     def shuffled(self, rng: np.random.Generator) -> Memory:
         """The same rows, or sequences, in random order."""
@@ -136,19 +140,24 @@ class Memory:
         mixed = [pieces[i] for i in rng.permutation(len(pieces))]
         return np.concatenate(mixed), np.cumsum([len(piece) for piece in mixed], dtype=np.intp)
 
-    def _each(self, fn: Callable[[Chunk], Any]) -> Iterator[tuple[Chunk, Any]]:
+    def each(self, fn: Callable[[Chunk], Any]) -> Iterator[tuple[Chunk, Any]]:
+        """Every block and ``fn`` of it, in block order."""
         chunks = list(self.chunks())
-        threads = min(threads_of(self.n_jobs), len(chunks))
-        with single_threaded_blas():
-            if threads <= 1:
-                for chunk in chunks:
-                    yield chunk, fn(chunk)
-                return
-            yield from _in_order(_pool(threads), fn, chunks, window=4 * threads)
+        return in_order(chunks, fn, min(threads_of(self.n_jobs), len(chunks)))
+
+
+def in_order(chunks: Iterable[Chunk], fn: Callable[[Chunk], Any], threads: int) -> Iterator[tuple[Chunk, Any]]:
+    """Every block and ``fn`` of it, in the order given, worked on by ``threads`` threads."""
+    with single_threaded_blas():
+        if threads <= 1:
+            for chunk in chunks:
+                yield chunk, fn(chunk)
+            return
+        yield from _in_order(_pool(threads), fn, chunks, window=4 * threads)
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, fn: Callable[[Chunk], Any], chunks: list[Chunk], window: int
+    pool: ThreadPoolExecutor, fn: Callable[[Chunk], Any], chunks: Iterable[Chunk], window: int
 ) -> Iterator[tuple[Chunk, Any]]:
     waiting: deque[tuple[Chunk, Future[Any]]] = deque()
     try:

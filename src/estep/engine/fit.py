@@ -56,4 +56,4 @@ def fit(
         if Path(checkpoint).exists():
             state = load_state(checkpoint, state, variant)
         control = dataclasses.replace(control, save=lambda now: save_state(now, checkpoint, variant))
-    return run(model, data, state, variant, control)
+    return dataclasses.replace(run(model, data, state, variant, control), first=params)

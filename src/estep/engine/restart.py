@@ -17,6 +17,7 @@ from estep.core.collapse import Collapsed
 from estep.core.result import Result, StartRow, StartTable, Status
 from estep.engine.presets import Variant
 from estep.engine.run import Control, Step, advance, close, start
+from estep.engine.state import State
 from estep.engine.words import collapse_words
 
 SHORT = 8
@@ -38,13 +39,14 @@ def fit_starts(model: Any, data: Any, starts: Sequence[Start], variant: Variant,
     """
     short = dataclasses.replace(control, max_iter=min(SHORT, control.max_iter), save=None)
     trials: list[_Trial] = []
-    for begin in starts:
-        trials.append(_begin(model, data, begin, variant, control if len(starts) == 1 else short))
+    for i, begin in enumerate(starts):
+        trials.append(_begin(model, data, begin, variant, control if len(starts) == 1 else short, f"{i} short"))
         if trials[-1].halted:
             break
     for trial in _promising(trials, len(starts)):
         assert trial.last is not None
-        trial.last = advance(model, data, trial.last.state, variant, control)
+        which = next(i for i, t in enumerate(trials) if t is trial)
+        trial.last = _advance(model, data, trial.last.state, variant, control, f"{which} long")
         trial.polished = True
         if trial.halted:
             break
@@ -57,7 +59,7 @@ def fit_starts(model: Any, data: Any, starts: Sequence[Start], variant: Variant,
     if chosen is None:
         raise trials[best].gone or Collapsed(0, "no start could be made")
     table = StartTable(tuple(t.row() for t in trials), best, SAME * max(float(chosen.n), 1.0))
-    return dataclasses.replace(chosen, starts=table)
+    return dataclasses.replace(chosen, starts=table, first=trials[best].first)
 
 
 def _promising(trials: list[_Trial], n: int) -> list[_Trial]:
@@ -89,6 +91,7 @@ class _Trial:
     gone: Collapsed | None = None
     polished: bool = False
     result: Result | None = None
+    first: Any = None
 
     @property
     def halted(self) -> bool:
@@ -106,13 +109,21 @@ class _Trial:
         return StartRow(self.name, r.objective, r.passes, r.status, words, True)
 
 
-def _begin(model: Any, data: Any, begin: Start, variant: Variant, control: Control) -> _Trial:
+def _advance(model: Any, data: Any, state: State, variant: Variant, control: Control, run: str) -> Step:
+    """The run of that name from ``state``, or from where the ledger says that it stood."""
+    if (ledger := control.ledger) is None:
+        return advance(model, data, state, variant, control)
+    noting = dataclasses.replace(control, note=lambda state, status: ledger.note(run, variant, state, status))
+    return advance(model, data, ledger.resume(run, state, variant), variant, noting)
+
+
+def _begin(model: Any, data: Any, begin: Start, variant: Variant, control: Control, run: str) -> _Trial:
     try:
         state = start(model, begin.make(), variant, control)
     except Collapsed as gone:
         return _Trial(begin.name, gone=gone)
-    last = advance(model, data, state, variant, control)
-    return _Trial(begin.name, last, polished=last.status is not Status.HIT_CAP)
+    last = _advance(model, data, state, variant, control, run)
+    return _Trial(begin.name, last, polished=last.status is not Status.HIT_CAP, first=state.params)
 
 
 def _height(trial: _Trial) -> float:

@@ -16,6 +16,7 @@ from estep.core.assign import SOFT, ImpossibleRow
 from estep.core.collapse import Collapsed
 from estep.core.protocols import Expected
 from estep.core.result import Result, Status, Trace
+from estep.engine.ledger import Ledger
 from estep.engine.presets import Variant
 from estep.engine.state import State, begin
 from estep.engine.visit import Counted, total
@@ -31,7 +32,8 @@ class Control:
     """When to stop and whom to tell.
 
     ``tol`` is nats per unit weight; ``watch(state, status)`` is called after every pass and stops the run by returning
-    True; ``save(state)`` is called every ``save_every`` passes; ``catch`` turns the first Ctrl-C into a result.
+    True; ``save(state)`` is called every ``save_every`` passes; ``catch`` turns the first Ctrl-C into a result. ``ledger``
+    keeps where each run of a fit with many starts stands; ``note(state, status)`` is how a run tells it, after every pass.
     """
 
     tol: float = 1e-8
@@ -41,6 +43,8 @@ class Control:
     save_every: int = 10
     catch: bool = True
     seed: int = 0
+    ledger: Ledger | None = None
+    note: Callable[[State, Status], None] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +79,8 @@ def advance(model: Any, data: Any, state: State, variant: Variant, control: Cont
             last = _watched(model, data, last, variant, control)
         if control.save is not None and _due(last, control):
             control.save(last.state)
+        if control.note is not None:
+            control.note(last.state, last.status)
     return last
 
 

@@ -79,3 +79,22 @@ class Settled:
     def verdict(self, memory: StopMemory) -> Status:
         """RUNNING, or SETTLED."""
         return Status.SETTLED if memory.calm else Status.RUNNING
+
+
+@dataclasses.dataclass(frozen=True)
+class AllPasses:
+    """Never stop before the cap: for many small problems side by side, none of which is to depend on how many there are."""
+
+    name: Final[str] = "all passes"
+
+    def note(self, memory: StopMemory, gain: float, objective: float, target: float) -> StopMemory:
+        """The memory after a plain step, as Aitken's."""
+        return Aitken().note(memory, gain, objective, target)
+
+    def interrupted(self, memory: StopMemory) -> StopMemory:
+        """The memory after a leap, as Aitken's."""
+        return Aitken().interrupted(memory)
+
+    def verdict(self, memory: StopMemory) -> Status:
+        """RUNNING."""
+        return Status.RUNNING

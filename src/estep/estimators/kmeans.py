@@ -26,9 +26,9 @@ from estep.engine.passing import passing_result
 from estep.engine.presets import PRESETS
 from estep.engine.restart import Start, fit_starts
 from estep.engine.run import Control
-from estep.estimators import methods
+from estep.estimators import methods, pictures
 from estep.estimators.fitting import seed_of
-from estep.estimators.rows import Rows, read_rows, require_enough
+from estep.estimators.rows import Arguments, Rows, Target, read_rows, require_enough
 from estep.estimators.settings import check_settings
 from estep.estimators.warnings import warn_of
 from estep.estimators.watching import watcher
@@ -109,12 +109,13 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportM
             Frequencies: 2 is seen twice, 0 is absent.
         """
         check_settings(self)
-        rows = read_rows(self, X, None, sample_weight, None, self.n_clusters, reset=True)
-        require_enough(rows.x, self.n_clusters, "n_clusters")
+        rows = self._rows(X, sample_weight, reset=True)
+        require_enough(rows, self.n_clusters, "n_clusters")
         data = rows.data(self.n_jobs)
         model = model_of(data, self.n_clusters)
         with watcher(self, X, y, lambda state: self.published_as(passing_result(model, state))) as watch:
-            control = Control(tol=0.0, max_iter=self.max_iter, watch=watch, catch=not getattr(self, "_enclosed", False))
+            catch, ledger = not getattr(self, "_enclosed", False), getattr(self, "_ledger", None)
+            control = Control(tol=0.0, max_iter=self.max_iter, watch=watch, catch=catch, ledger=ledger)
             result = fit_starts(model, data, self._starts(model, rows), PRESETS["kmeans"], control)
         for name, value in self.published_as(dataclasses.replace(result, state=None)).items():
             setattr(self, name, value)
@@ -129,22 +130,28 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportM
 
     def predict(self, X: Any) -> NDArray[np.intp]:
         """Nearest centre of each row, (n,); ties go to the lowest number."""
-        return methods.explain(self, X)[1].path
+        return methods.explain(self, Arguments(X))[1].path
 
     def transform(self, X: Any) -> Array:
         """Distances to every centre over the observed entries, (n, n_clusters)."""
         check_is_fitted(self, "result_")
-        rows = read_rows(self, X, None, None, None, self.n_clusters, reset=False)
+        rows = self._rows(X)
         return np.sqrt(_squares(rows.x, self.cluster_centers_))
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the weighted sum of squared distances to the nearest centre."""
         check_is_fitted(self, "result_")
-        rows = read_rows(self, X, None, sample_weight, None, self.n_clusters, reset=False)
+        rows = self._rows(X, sample_weight)
         nearest = _squares(rows.x, self.cluster_centers_).min(axis=1)
         return -float(nearest.sum() if rows.weight is None else nearest @ rows.weight)
 
+    plot = pictures.plot
+    animate = pictures.animate
     save = methods.save
+
+    def _rows(self, X: Any, sample_weight: Any = None, *, reset: bool = False) -> Rows:
+        target = Target(None, self.n_clusters, self.n_clusters)
+        return read_rows(self, Arguments(X, sample_weight=sample_weight), target, reset=reset)
 
     def _starts(self, model: Latent, rows: Rows) -> list[Start]:
         if isinstance(self.init, str):

@@ -1,6 +1,7 @@
 """The methods that every mixture estimator has, as plain functions of the estimator: an estimator lists those it offers.
 
-Each takes the row keywords of ``fit`` (``y`` and ``labels`` for partial labels, ``sample_weight``). Likelihoods are in nats.
+Each takes the row keywords of ``fit`` (``y`` and ``labels`` for partial labels, ``by`` for groups, ``sample_weight``).
+Likelihoods are in nats.
 """
 
 from __future__ import annotations
@@ -14,115 +15,122 @@ from sklearn.utils.validation import check_is_fitted
 
 from estep.core.protocols import Explained
 from estep.core.record import Array
-from estep.estimators.rows import Rows, read_rows
+from estep.estimators.rows import Arguments, Rows, Target, read_groups
+from estep.estimators.seam import read, worth_collapsing
 
 
-def explain(self: Any, X: Any, y: Any = None, sample_weight: Any = None, labels: Any = None) -> tuple[Rows, Explained]:
+def explain(self: Any, arguments: Arguments) -> tuple[Rows, Explained]:
     """Rows and, for each, log density, class probabilities and most probable class."""
     check_is_fitted(self, "result_")
     model, params = self.result_.model, self.result_.params
-    rows = read_rows(self, X, y, sample_weight, labels, model.k, reset=False, noise=_noisy(self))
-    n = len(rows.x)
-    out = Explained(np.empty(n), np.empty((n, model.k)), np.empty(n, dtype=np.intp))
+    rows = read(self, arguments, Target(model.family, model.k, model.k - int(_noisy(self))), reset=False)
+    few = rows.distinct() if worth_collapsing(model.family, rows) else rows
+    out = Explained(np.empty(few.n), np.empty((few.n, model.k)), np.empty(few.n, dtype=np.intp))
 
     def keep(chunk: Any, part: Explained) -> None:
         out.log_density[chunk.rows] = part.log_density
         out.resp[chunk.rows] = part.resp
         out.path[chunk.rows] = part.path
 
-    rows.data(self.n_jobs).map(lambda chunk: model.explain(params, chunk), keep)
-    return rows, out
+    few.data(self.n_jobs).map(lambda chunk: model.explain(params, chunk), keep)
+    if few.member is None:
+        return rows, out
+    return rows, Explained(out.log_density[few.member], out.resp[few.member], out.path[few.member])
 
 
-def predict(self: Any, X: Any, *, y: Any = None, labels: Any = None) -> NDArray[np.intp]:
+def predict(self: Any, X: Any, *, y: Any = None, labels: Any = None, by: Any = None) -> NDArray[np.intp]:
     """Most probable component of each row, (n,); a noise component is -1.
 
     Parameters
     ----------
     X : array or DataFrame (n, d)
         Rows; NaN marks a missing entry.
-    y, labels : optional
-        Partial labels as in ``fit``.
+    y, labels, by : optional
+        Partial labels and groups as in ``fit``.
     """
-    path = explain(self, X, y, None, labels)[1].path
+    path = explain(self, Arguments(X, y, None, labels, by))[1].path
     return np.where(path == self.result_.model.k - 1, -1, path) if _noisy(self) else path
 
 
-def predict_proba(self: Any, X: Any, *, y: Any = None, labels: Any = None) -> Array:
+def predict_proba(self: Any, X: Any, *, y: Any = None, labels: Any = None, by: Any = None) -> Array:
     """Class probabilities (n, k); a noise component is the last column.
 
     Parameters
     ----------
     X : array or DataFrame (n, d)
         Rows; NaN marks a missing entry.
-    y, labels : optional
-        Partial labels as in ``fit``: a labelled row has probability one on its class.
+    y, labels, by : optional
+        Partial labels and groups as in ``fit``: a labelled row has probability one on its class.
     """
-    return explain(self, X, y, None, labels)[1].resp
+    return explain(self, Arguments(X, y, None, labels, by))[1].resp
 
 
-def score_samples(self: Any, X: Any, *, y: Any = None, labels: Any = None) -> Array:
-    """Log density of each row, (n,), in nats; with a label, of the row and its class."""
-    return explain(self, X, y, None, labels)[1].log_density
+def score_samples(self: Any, X: Any, *, y: Any = None, labels: Any = None, by: Any = None) -> Array:
+    """Log density of each row, (n,), in nats; with a label, of the row and its class; with groups, within its group."""
+    return explain(self, Arguments(X, y, None, labels, by))[1].log_density
 
 
-def score(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> float:
+def score(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None, by: Any = None) -> float:
     """Mean log-likelihood per unit weight, in nats."""
-    total, n = _total(self, X, y, sample_weight, labels)
-    return total / n
+    return score_of(self, Arguments(X, y, sample_weight, labels, by))
 
 
-def bic(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> float:
+def bic(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None, by: Any = None) -> float:
     """Bayesian information criterion, ``-2 L + p log n``; lower is better (mclust prints its negative)."""
-    total, n = _total(self, X, y, sample_weight, labels)
-    return -2.0 * total + float(self.result_.n_free) * math.log(n)
+    return bic_of(self, Arguments(X, y, sample_weight, labels, by))
 
 
-def aic(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> float:
+def aic(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None, by: Any = None) -> float:
     """Akaike information criterion, ``-2 L + 2 p``; lower is better."""
-    return -2.0 * _total(self, X, y, sample_weight, labels)[0] + 2.0 * float(self.result_.n_free)
+    return aic_of(self, Arguments(X, y, sample_weight, labels, by))
 
 
-def icl(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> float:
+def icl(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None, by: Any = None) -> float:
     """Integrated completed likelihood at the most probable classes, ``bic - 2 sum_i log max_k r_ik``; lower is better.
 
     As in mclust up to the sign. Source: Biernacki, Celeux & Govaert (2000), IEEE TPAMI 22:719.
     """
-    rows, out = explain(self, X, y, sample_weight, labels)
-    return _bic_of(self, rows, out) - 2.0 * _weighted(rows, np.log(out.resp.max(axis=1)))
+    return icl_of(self, Arguments(X, y, sample_weight, labels, by))
 
 
-def icl_entropy(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> float:
+def icl_entropy(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None, by: Any = None) -> float:
     """Integrated completed likelihood with the full entropy, ``bic - 2 sum_i sum_k r_ik log r_ik``; lower is better."""
-    rows, out = explain(self, X, y, sample_weight, labels)
-    safe = np.where(out.resp > 0, out.resp, 1.0)
-    return _bic_of(self, rows, out) - 2.0 * _weighted(rows, (safe * np.log(safe)).sum(axis=1))
+    return icl_entropy_of(self, Arguments(X, y, sample_weight, labels, by))
 
 
-def sample(self: Any, n_samples: int = 1) -> tuple[Any, NDArray[np.intp]]:
-    """``n_samples`` rows drawn from the fitted model and their components; draws follow ``random_state``."""
+def sample(self: Any, n_samples: int = 1, *, by: Any = None) -> tuple[Any, NDArray[np.intp]]:
+    """``n_samples`` rows drawn from the fitted model and their components; draws follow ``random_state``.
+
+    ``by``, after a fit with groups: the group of each row (n_samples,), or one for all of them.
+    """
     check_is_fitted(self, "result_")
     if not isinstance(n_samples, int | np.integer) or n_samples < 1:
         raise ValueError(f"n_samples must be an integer >= 1, got {n_samples!r}")
     from sklearn.utils import check_random_state
 
+    groups = np.full(n_samples, by) if by is not None and np.ndim(by) == 0 else by
+    given = read_groups(self, groups, n_samples, None, reset=False)
     seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-    rows, labels = self.result_.model.sample(self.result_.params, n_samples, np.random.default_rng(seed))
+    where = {} if given is None else {"given": given}
+    rows, labels = self.result_.model.sample(self.result_.params, n_samples, np.random.default_rng(seed), **where)
     return rows, np.where(labels == self.result_.model.k - 1, -1, labels) if _noisy(self) else labels
 
 
-def fit_predict(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> NDArray[np.intp]:
+def fit_predict(
+    self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None, by: Any = None
+) -> NDArray[np.intp]:
     """Fit, then the most probable component of each row, (n,); with weights of 0 all rows are predicted."""
-    self.fit(X, y, sample_weight=sample_weight, labels=labels)
-    return np.asarray(self.predict(X, y=y, labels=labels))
+    row = {} if by is None else {"by": by}
+    self.fit(X, y, sample_weight=sample_weight, labels=labels, **row)
+    return np.asarray(self.predict(X, y=y, labels=labels, **row))
 
 
-def summary(self: Any, X: Any = None) -> str:
+def summary(self: Any, X: Any = None, *, by: Any = None) -> str:
     """The fit in words and a table: model, likelihood, criteria, status, components. Print it."""
     check_is_fitted(self, "result_")
     from estep.views.table import summary_text
 
-    return summary_text(self, X)
+    return summary_text(self, X) if by is None else summary_text(self, X, by=by)
 
 
 def save(self: Any, path: Any, classes: Any = ()) -> None:
@@ -141,9 +149,12 @@ def save(self: Any, path: Any, classes: Any = ()) -> None:
     save_estimator(self, path, classes)
 
 
-def tags(tags: Any) -> Any:
-    """scikit-learn tags: NaN is welcome."""
+def tags(tags: Any, family: Any = None) -> Any:
+    """scikit-learn tags: NaN is welcome; the rest as ``family`` reads its rows."""
     tags.input_tags.allow_nan = True
+    tags.input_tags.sparse = bool(getattr(family, "sparse", False))
+    tags.input_tags.positive_only = bool(getattr(family, "nonnegative", False))
+    tags.input_tags.categorical = tags.input_tags.string = hasattr(family, "categorical")
     return tags
 
 
@@ -161,9 +172,39 @@ def _weighted(rows: Rows, values: Array) -> float:
     return float((values if rows.weight is None else values * rows.weight).sum())
 
 
-def _total(self: Any, X: Any, y: Any, sample_weight: Any, labels: Any) -> tuple[float, float]:
-    rows, out = explain(self, X, y, sample_weight, labels)
+def _total(self: Any, arguments: Arguments) -> tuple[float, float]:
+    rows, out = explain(self, arguments)
     return _weighted(rows, out.log_density), rows.total
+
+
+def score_of(self: Any, arguments: Arguments) -> float:
+    """``score`` of all that a user gave for the rows."""
+    total, n = _total(self, arguments)
+    return total / n
+
+
+def bic_of(self: Any, arguments: Arguments) -> float:
+    """``bic`` of all that a user gave for the rows."""
+    total, n = _total(self, arguments)
+    return -2.0 * total + float(self.result_.n_free) * math.log(n)
+
+
+def aic_of(self: Any, arguments: Arguments) -> float:
+    """``aic`` of all that a user gave for the rows."""
+    return -2.0 * _total(self, arguments)[0] + 2.0 * float(self.result_.n_free)
+
+
+def icl_of(self: Any, arguments: Arguments) -> float:
+    """``icl`` of all that a user gave for the rows."""
+    rows, out = explain(self, arguments)
+    return _bic_of(self, rows, out) - 2.0 * _weighted(rows, np.log(out.resp.max(axis=1)))
+
+
+def icl_entropy_of(self: Any, arguments: Arguments) -> float:
+    """``icl_entropy`` of all that a user gave for the rows."""
+    rows, out = explain(self, arguments)
+    safe = np.where(out.resp > 0, out.resp, 1.0)
+    return _bic_of(self, rows, out) - 2.0 * _weighted(rows, (safe * np.log(safe)).sum(axis=1))
 
 
 def _bic_of(self: Any, rows: Rows, out: Explained) -> float:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,109 +9,11 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 
 from estep.core.record import Array
-from estep.core.result import Result
-from estep.engine.presets import variant_of
-from estep.engine.run import Control
-from estep.engine.state import State
-from estep.estimators import methods
-from estep.estimators.fitting import Task, constraints_of, in_order, seed_of, solve
-from estep.estimators.rows import Rows, class_names, read_rows, require_enough
+from estep.estimators import methods, pictures
+from estep.estimators.seam import Arguments, Spec, fit_latent
 from estep.estimators.settings import check_settings
-from estep.estimators.warnings import warn_of
-from estep.estimators.watching import watcher
 from estep.families.noise import WithNoise
 from estep.families.normal import Normal
-from estep.models.latent import Latent
-from estep.structures.iid import Iid
-
-
-def fit_mixture(self: Any, X: Any, y: Any, sample_weight: Any, labels: Any, family: Any) -> Any:
-    """Fit ``family`` components under independent rows and publish the result on the estimator."""
-    check_settings(self)
-    noise = getattr(self, "noise", False) is not False
-    named, k = self.n_components, self.n_components + int(noise)
-    self.__dict__.pop("classes_", None)
-    if named > 1 and (names := class_names(y)) is not None:
-        self.classes_ = np.array(names)
-    rows = read_rows(self, X, y, sample_weight, labels, k, reset=True, noise=noise)
-    require_enough(rows.x, named, "n_components")
-    _note_supervised(self, rows, named)
-    model = Latent(Iid(), family, k)
-    model = dataclasses.replace(model, constraints=constraints_of(model, rows.x.shape[1], self.fixed, self.tied))
-    data = rows.data(self.n_jobs)
-    model = model.bind(data)
-    with watcher(self, X, y, lambda state: _passing(self, model, state)) as watch:
-        task = Task(
-            model=model,
-            rows=rows,
-            data=data,
-            init=self.init,
-            n_init=self.n_init,
-            prior=self.prior,
-            variant=variant_of(self.algorithm, self.accelerate),
-            control=Control(tol=self.tol, max_iter=self.max_iter, watch=watch, catch=not getattr(self, "_enclosed", False)),
-            seed=seed_of(self.random_state),
-            n_jobs=self.n_jobs,
-            noise=noise,
-            shared=getattr(self, "_shared_starts", None),
-        )
-        result = solve(task)
-    if isinstance(self.init, str) and rows.allowed is None and not model.constraints and not _orders(self.prior):
-        result = in_order(result, named)
-    for name, value in published(self, dataclasses.replace(result, state=None)).items():
-        setattr(self, name, value)
-    warn_of(result, type(self).__name__)
-    return self
-
-
-def _orders(prior: Any) -> bool:
-    """Whether a prior tells the components apart."""
-    return isinstance(prior, Mapping) and np.ndim(prior.get("weights", 1.0)) > 0
-
-
-def published(self: Any, result: Result) -> dict[str, Any]:
-    """The fitted attributes."""
-    params, family = result.params, result.model.family
-    expose = getattr(family, "expose", None)
-    shown = expose(params.family) if expose else {n: getattr(params.family, n) for n in family.names}
-    n = max(result.n, np.finfo(float).tiny)
-    return {
-        "result_": result,
-        "params_": {"weights": params.structure.weights, **shown},
-        "weights_": params.structure.weights,
-        **{f"{name}_": value for name, value in shown.items()},
-        "converged_": result.converged,
-        "status_": result.status,
-        "n_iter_": result.passes,
-        "log_likelihood_": result.loglik,
-        "objective_": result.objective,
-        "trace_": result.trace.objective,
-        "starts_": result.starts,
-        "lower_bound_": result.objective / n,
-        "lower_bounds_": (result.trace.objective / n).tolist(),
-    }
-
-
-def _passing(self: Any, model: Latent, state: State) -> dict[str, Any]:
-    """Fitted attributes as if the run had stopped at ``state``, for callbacks that ask."""
-    from estep.engine.passing import passing_result
-
-    found = published(self, passing_result(model, state))
-    return {**found, **{n: v for n, v in self.__dict__.items() if n in ("n_features_in_", "feature_names_in_", "classes_")}}
-
-
-def _note_supervised(self: Any, rows: Rows, named: int) -> None:
-    allowed = rows.allowed
-    if allowed is None or named == 1:
-        return
-    certain = (allowed >= 0) if allowed.ndim == 1 else (allowed.sum(axis=1) == 1)
-    if certain.all():
-        warnings.warn(
-            f"{type(self).__name__}: every row has a label, so the fit is supervised and no class is inferred; "
-            "for a clustering pass y=None",
-            UserWarning,
-            stacklevel=5,
-        )
 
 
 class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
@@ -150,8 +49,10 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
 
     Attributes
     ----------
-    weights_ : array (k,)
-    params_ : dict of every parameter; each is also an attribute with an underscore.
+    weights_ : array (k,), or (g, k) with a row for each group of ``by``
+    params_ : dict of every parameter; each is also an attribute with an underscore, where its name can be one.
+    levels_ : list of arrays, the levels of each column that was read as categories (None for numbers), where there are some
+    groups_ : array (g,) of the groups of ``by``, where it was given
     converged_, status_, n_iter_, log_likelihood_, objective_, trace_, starts_, result_
         How it ended; see ``summary()``.
 
@@ -197,21 +98,30 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self.progress = progress
 
     @with_callbacks  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> Mixture:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None, by: Any = None) -> Mixture:
         """Fit to the rows of ``X``; see the class for the settings.
 
         Parameters
         ----------
-        X : array or DataFrame (n, d)
-            Rows; NaN marks a missing entry where the family admits it.
+        X : array, DataFrame, Arrow table or csr_array (n, d)
+            Rows; NaN marks a missing entry where the family admits it. Columns that the family reads as categories may hold
+            text, and other columns numbers. Sparse only where the family counts.
         y : array (n,) or None
             Known classes; -1, NaN or None is unlabelled. Ignored with one component.
         sample_weight : array (n,) or None
             Frequencies: 2 is seen twice, 0 is absent.
         labels : sequence or boolean array (n, k)
             Sets of permitted classes.
+        by : array (n,) or None
+            The group of each row: components are shared, weights are each group's own.
+
+        Raises
+        ------
+        ValueError
+            Naming the argument, what was found and what to do.
         """
-        fitted: Mixture = fit_mixture(self, X, y, sample_weight, labels, Normal() if self.family is None else self.family)
+        family = Normal() if self.family is None else self.family
+        fitted: Mixture = fit_latent(self, Arguments(X, y, sample_weight, labels, by), Spec(family, self.n_components))
         return fitted
 
     fit_predict = methods.fit_predict
@@ -225,13 +135,15 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     icl = methods.icl
     icl_entropy = methods.icl_entropy
     summary = methods.summary
+    plot = pictures.plot
+    animate = pictures.animate
     save = methods.save
 
     def __sklearn_clone__(self) -> Any:
         return methods.enclosed(super().__sklearn_clone__())
 
     def __sklearn_tags__(self) -> Any:
-        return methods.tags(super().__sklearn_tags__())
+        return methods.tags(super().__sklearn_tags__(), self.family)
 
 
 class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
@@ -309,7 +221,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self.progress = progress
 
     @with_callbacks  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> GaussianMixture:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None, by: Any = None) -> GaussianMixture:
         """Fit to the rows of ``X``; see the class for the settings.
 
         Parameters
@@ -322,6 +234,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
             Frequencies: 2 is seen twice, 0 is absent.
         labels : sequence or boolean array (n, k)
             Sets of permitted classes.
+        by : array (n,) or None
+            The group of each row: components are shared, weights are each group's own.
 
         Raises
         ------
@@ -332,7 +246,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         family: Any = Normal(self.covariance_type)
         if self.noise is not False:
             family = WithNoise(family, None if self.noise is True else float(self.noise))
-        fitted: GaussianMixture = fit_mixture(self, X, y, sample_weight, labels, family)
+        spec = Spec(family, self.n_components, noise=self.noise is not False)
+        fitted: GaussianMixture = fit_latent(self, Arguments(X, y, sample_weight, labels, by), spec)
         return fitted
 
     fit_predict = methods.fit_predict
@@ -346,6 +261,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     icl = methods.icl
     icl_entropy = methods.icl_entropy
     summary = methods.summary
+    plot = pictures.plot
+    animate = pictures.animate
     save = methods.save
 
     @property

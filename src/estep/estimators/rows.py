@@ -1,4 +1,4 @@
-"""What users bring, checked once: rows, weights and partial labels. Every error names the argument and the remedy."""
+"""What users bring, checked once: rows, weights, partial labels and groups. Every error names the argument and the remedy."""
 
 from __future__ import annotations
 
@@ -7,69 +7,178 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import validate_data
 
 from estep.core.record import Array
+from estep.core.rows import count, is_sparse, take
+from estep.data.distinct import distinct
 from estep.data.memory import Memory
+from estep.estimators.columns import coded, is_missing, levels_of, plain, read_columns
+from estep.estimators.labels import class_names, read_labels
 
 DISTINCT_LOOK = 10_000
-LARGEST = 1e150  # squares of larger values leave the range of float64
-MISSPELT = ("-1", "nan", "None", "<NA>")
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """What a user gives for the rows: ``X`` and ``fit``'s row keywords (``offset``: regressions; ``covariates``: class sizes)."""
+
+    X: Any
+    y: Any = None
+    sample_weight: Any = None
+    labels: Any = None
+    by: Any = None
+    offset: Any = None
+    covariates: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """For whom rows are read: a family, ``k`` classes, the first ``named`` of which labels may name."""
+
+    family: Any
+    k: int
+    named: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Checked rows ``x`` (n, d) with ``weight`` (n,) or None and ``allowed`` classes or None; ``kept`` of the user's rows."""
+    """Checked rows and all that they carry.
 
-    x: Array
+    Attributes
+    ----------
+    x : array (n, d), csr_array or tuple of arrays
+        What the family reads.
+    weight, allowed, given
+        Weight (n,), permitted classes, and what the structure reads; None where there is none. See ``Chunk``.
+    kept : booleans or None
+        Which of the user's rows these are, where some had weight 0.
+    member, times : arrays or None
+        For distinct rows: which of them stands for each row that was read, and the weight of that row.
+    """
+
+    x: Any
     weight: Array | None
     allowed: NDArray[Any] | None
     kept: NDArray[np.bool_] | None
+    given: Any = None
+    member: NDArray[np.intp] | None = None
+    times: Array | None = None
 
-    def data(self, n_jobs: int | None) -> Memory:
-        """The rows as a data plane."""
-        return Memory(self.x, weight=self.weight, allowed=self.allowed, n_jobs=n_jobs)
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return count(self.x)
 
-    def part(self, rows: NDArray[np.intp], n_jobs: int | None) -> Memory:
-        """Some of the rows as a data plane of their own."""
-        if len(rows) == len(self.x):
-            return self.data(n_jobs)
-        weight = None if self.weight is None else self.weight[rows]
-        allowed = None if self.allowed is None else self.allowed[rows]
-        return Memory(self.x[rows], weight=weight, allowed=allowed, n_jobs=n_jobs)
+    @property
+    def given_count(self) -> int:
+        """Number of rows that the user gave."""
+        return self.n if self.member is None and self.kept is None else len(self.member if self.kept is None else self.kept)  # type: ignore[arg-type]
+
+    @property
+    def d(self) -> int:
+        """Number of columns: of the first part, where there are several."""
+        return int((self.x[0] if isinstance(self.x, tuple) else self.x).shape[1])
 
     @property
     def total(self) -> float:
         """Total weight."""
-        return float(len(self.x) if self.weight is None else self.weight.sum())
+        return float(self.n if self.weight is None else self.weight.sum())
+
+    def data(self, n_jobs: int | None) -> Memory:
+        """The rows as a data plane."""
+        return Memory(self.x, weight=self.weight, allowed=self.allowed, given=self.given, n_jobs=n_jobs)
+
+    def part(self, rows: NDArray[np.intp], n_jobs: int | None) -> Memory:
+        """Some of the rows as a data plane of their own."""
+        return self.data(n_jobs) if len(rows) == self.n else self._picked(rows).data(n_jobs)
+
+    def distinct(self) -> Rows:
+        """The rows that differ in anything they carry, in an order of their own, with the weight of all that are equal."""
+        found = distinct((self.x, self.given, self.allowed), self.weight)
+        if found is None:
+            return self
+        return dataclasses.replace(self._picked(found.first), weight=found.weight, member=found.member, times=self.weight)
+
+    def pooled(self, resp: Array) -> Array:
+        """Responsibilities of these rows from those of the rows that the user gave."""
+        resp = resp if self.kept is None else resp[self.kept]
+        if self.member is None:
+            return resp
+        shares = [np.bincount(self.member, c if self.times is None else c * self.times, self.n) for c in resp.T]
+        return np.asarray(np.stack(shares, axis=1) / np.asarray(self.weight)[:, None])
+
+    def _picked(self, rows: NDArray[Any]) -> Rows:
+        def pick(value: Any) -> Any:
+            return None if value is None else take(value, rows)
+
+        return Rows(pick(self.x), pick(self.weight), pick(self.allowed), self.kept, pick(self.given))
 
 
-def read_rows(self: Any, X: Any, y: Any, sample_weight: Any, labels: Any, k: int, *, reset: bool, noise: bool = False) -> Rows:
-    """Check ``X`` and what belongs to its rows. Rows of weight 0 are dropped: they are absent."""
-    x = read_matrix(self, X, reset)
-    weight = read_weight(sample_weight, len(x))
-    n_named = k - 1 if noise else k
-    allowed = None if n_named == 1 and labels is None else read_labels(y, labels, len(x), n_named, k, self)
-    if weight is None or (weight > 0).all():
-        return Rows(x, weight, allowed, None)
-    kept = weight > 0
-    return Rows(x[kept], weight[kept], None if allowed is None else allowed[kept], kept)
+def read_rows(self: Any, arguments: Arguments, target: Target, *, reset: bool) -> Rows:
+    """The rows of a matrix or table ``X`` and what belongs to them."""
+    x = read_columns(self, arguments.X, target.family, reset=reset)
+    return rows_of(self, arguments, target, x=x, reset=reset)
 
 
-def read_matrix(self: Any, X: Any, reset: bool) -> Array:
-    """Numbers (n, d), float32 or float64; NaN, None and masked entries are missing."""
-    if np.ma.isMaskedArray(X):
-        X = np.ma.asarray(X, dtype=float).filled(np.nan)
-    try:
-        x: Array = validate_data(self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan")
-    except ValueError as error:
-        if not str(error).startswith(("could not convert", "setting an array")):
-            raise
-        raise ValueError(f"X must hold numbers, with NaN where missing: {error}; encode or drop columns of text") from None
-    largest = max(float(np.fmax.reduce(x, axis=None)), -float(np.fmin.reduce(x, axis=None)))
-    if largest > LARGEST:
-        raise ValueError(f"X holds {largest:g}; squares of values beyond {LARGEST:g} overflow, so rescale its columns")
-    return x
+def rows_of(self: Any, arguments: Arguments, target: Target, *, x: Any, given: Any = None, reset: bool = False) -> Rows:
+    """Rows ``x``, already read, with weights, partial labels and groups. Rows of weight 0 are dropped: they are absent.
+
+    ``reset``: in a fit, where the names of classes and groups are learned.
+    """
+    n, named, k = count(x), target.named, target.k
+    weight = read_weight(arguments.sample_weight, n)
+    if reset:
+        self.__dict__.pop("classes_", None)
+        if named > 1 and (names := class_names(arguments.y)) is not None:
+            self.classes_ = np.array(names)
+    alone = named == 1 and arguments.labels is None
+    allowed = None if alone else read_labels(arguments.y, arguments.labels, n, named, k, self)
+    kept = None if weight is None or (weight > 0).all() else weight > 0
+    groups = read_groups(self, arguments.by, n, kept, reset)
+    rows = Rows(x, weight, allowed, None, given if groups is None else groups)
+    return rows if kept is None else dataclasses.replace(rows._picked(np.flatnonzero(kept)), kept=kept)
+
+
+def read_groups(self: Any, by: Any, n: int, kept: Any, reset: bool) -> NDArray[np.intp] | None:
+    """Codes of each row's group; a fit learns the groups of its rows (``groups_``), later rows belong to one of these."""
+    if reset:
+        self.__dict__.pop("groups_", None)
+    known = getattr(self, "groups_", None)
+    if by is None:
+        if known is not None:
+            raise ValueError(f"by is missing: the weights differ by group; give each row its group, one of {_listed(known)}")
+        return None
+    if known is None and not reset:
+        raise ValueError("by names groups, but the fit had none; leave it out, or fit with by=")
+    values = np.asarray(by)
+    values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if values.shape != (n,):
+        raise ValueError(f"by has shape {values.shape}, expected ({n},): the group of each row of X")
+    told = _plain_values(values)
+    here = np.arange(n) if kept is None else np.flatnonzero(kept)
+    held = told[here] if isinstance(told, np.ndarray) else [told[i] for i in here]
+    if missing := [i for i, v in zip(here, held, strict=True) if is_missing(v)]:
+        raise ValueError(f"by has no value in row {missing[0]}; every row belongs to a group, so name one or leave the row out")
+    if reset:
+        levels = levels_of(held, None, "by")
+        self.groups_ = np.unique(held).astype(levels.dtype) if isinstance(held, np.ndarray) else levels
+    codes = np.zeros(n, dtype=np.intp)
+    codes[here] = coded(held, self.groups_, "by", "group")
+    return codes
+
+
+def _plain_values(values: NDArray[Any]) -> Any:
+    """Floats where all of it are numbers, else a list of text; missing ones NaN or None."""
+    if values.dtype.kind in "biuf":
+        return values.astype(float)
+    told = [None if is_missing(v) else v for v in values.astype(object).tolist()]
+    if all(isinstance(v, bool | int | float | np.number | np.bool_) for v in told if v is not None):
+        return np.array([np.nan if v is None else float(v) for v in told])
+    return [None if v is None else str(v) for v in told]
+
+
+def _listed(values: NDArray[Any]) -> str:
+    return ", ".join(repr(plain(v)) for v in values[:8].tolist()) + (", ..." if len(values) > 8 else "")
 
 
 def read_weight(sample_weight: Any, n: int) -> Array | None:
@@ -94,136 +203,25 @@ def read_weight(sample_weight: Any, n: int) -> Array | None:
     return weight
 
 
-def read_labels(y: Any, labels: Any, n: int, n_named: int, k: int, self: Any) -> NDArray[Any] | None:
-    """Partial labels: codes (n,) with -1 for unlabelled from ``y``, or booleans (n, k) from sets of classes in ``labels``."""
-    if labels is not None:
-        if y is not None:
-            raise ValueError("give y or labels, not both: labels are sets of permitted classes, y single classes")
-        return read_sets(labels, n, n_named, k)
-    if y is None:
-        return None
-    codes = read_codes(y, n, n_named, getattr(self, "classes_", None))
-    return codes if (codes >= 0).any() else None
-
-
-def read_codes(y: Any, n: int, k: int, classes: Any) -> NDArray[np.intp]:
-    """Class codes from ``y``: -1, NaN and None are unlabelled; integers are component numbers, other labels sorted classes."""
-    values = np.asarray(y, dtype=object)
-    values = values.ravel() if values.ndim == 2 and values.shape[1] == 1 else values
-    if values.shape != (n,):
-        raise ValueError(f"y has shape {values.shape}, expected ({n},): one label a row of X (-1, NaN or None where unknown)")
-    unknown = np.array([_unlabelled(v) for v in values], dtype=bool)
-    codes = np.full(n, -1, dtype=np.intp)
-    known = values[~unknown]
-    if all(_whole(v) for v in known):
-        codes[~unknown] = [int(v) for v in known]
-        if (codes >= k).any() or (codes < -1).any():
-            odd = sorted({int(c) for c in codes if c >= k or c < -1})[:5]
-            raise ValueError(
-                f"y holds the class {odd[0]}, but the components are 0..{k - 1}; relabel, or raise n_components (found {odd})"
-            )
-        return codes
-    names = [str(c) for c in classes] if classes is not None else _names_of(known)
-    if len(names) > k:
-        raise ValueError(f"y holds {len(names)} classes {names[:5]}, but n_components={k}; raise n_components or merge classes")
-    if strange := sorted({str(v) for v in known} - set(names)):
-        raise ValueError(f"y holds the class {strange[0]!r}, which the fit did not see; it knows {names}")
-    codes[~unknown] = [names.index(str(v)) for v in known]
-    return codes
-
-
-def class_names(y: Any) -> list[str] | None:
-    """Names of the classes in ``y`` where they are not integers, sorted; None where they are."""
-    if y is None:
-        return None
-    known = [v for v in np.asarray(y, dtype=object).ravel() if not _unlabelled(v)]
-    return None if all(_whole(v) for v in known) else _names_of(known)
-
-
-def _names_of(known: Any) -> list[str]:
-    """The sorted names of classes; raises ValueError on what looks like a slip."""
-    if fractions := [v for v in known if _number(v) and not _whole(v)]:
-        raise ValueError(f"y holds {fractions[0]!r}: labels are whole numbers or names (-1, NaN and None where unknown)")
-    names = sorted({str(v) for v in known})
-    if slips := [name for name in names if name in MISSPELT]:
-        raise ValueError(
-            f"y holds the text {slips[0]!r}, probably an unknown label turned to text; pass y with dtype=object and None there"
-        )
-    return names
-
-
-def read_sets(labels: Any, n: int, n_named: int, k: int) -> NDArray[np.bool_]:
-    """Permitted classes (n, k) from booleans, or a sequence with an integer, a set of integers or None for each row."""
-    table = _table_of(labels)
-    if table is not None:
-        if table.shape not in ((n, n_named), (n, k)):
-            raise ValueError(f"labels has shape {table.shape}, expected ({n}, {n_named}): a column for each component")
-        mask = np.ones((n, k), dtype=bool)
-        mask[:, : table.shape[1]] = table
-        if table.shape[1] < k:
-            mask[~table.all(axis=1), table.shape[1] :] = False
-    else:
-        if not hasattr(labels, "__len__") or isinstance(labels, str | dict | set) or len(labels) != n:
-            found = f"{len(labels)} entries" if hasattr(labels, "__len__") else repr(labels)
-            raise ValueError(f"labels has {found}, expected {n}: for each row of X a class, a set of classes or None")
-        mask = np.stack([_permitted(entry, i, n_named, k) for i, entry in enumerate(labels)])
-    if not mask.any(axis=1).all():
-        at = int(np.flatnonzero(~mask.any(axis=1))[0])
-        raise ValueError(f"labels[{at}] permits no class; permit at least one, or all where nothing is known")
-    return mask
-
-
-def _table_of(labels: Any) -> NDArray[np.bool_] | None:
-    """``labels`` as booleans (n, columns) where it is a table of them (0 and 1 will do), or None."""
-    if len(getattr(labels, "shape", ())) != 2 and not (isinstance(labels, list) and labels and all(map(_flags, labels))):
-        return None
-    table = np.asarray(labels)
-    if table.dtype.kind not in "biuf" or not np.isin(table, (0, 1)).all():
-        raise ValueError(f"labels is a table of {table.dtype}, expected booleans: True where a class is permitted")
-    return table.astype(bool)
-
-
-def _flags(entry: Any) -> bool:
-    listed = isinstance(entry, list | tuple | np.ndarray) and len(entry) > 0
-    return listed and all(isinstance(v, bool | np.bool_) for v in entry)
-
-
-def _permitted(entry: Any, row: int, n_named: int, k: int) -> NDArray[np.bool_]:
-    if _unlabelled(entry):
-        return np.ones(k, dtype=bool)
-    classes = list(entry) if hasattr(entry, "__iter__") and not isinstance(entry, str | bytes | dict) else [entry]
-    odd = [c for c in classes if not _whole(c) or not 0 <= int(c) < n_named]
-    if odd:
-        raise ValueError(f"labels[{row}] names the class {odd[0]!r}, but the components are 0..{n_named - 1}")
-    mask = np.zeros(k, dtype=bool)
-    mask[[int(c) for c in classes]] = True
-    return mask
-
-
-def _unlabelled(value: Any) -> bool:
-    return value is None or type(value).__name__ == "NAType" or (_number(value) and (value != value or value == -1))
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating)
-
-
-def _whole(value: Any) -> bool:
-    return (_number(value) and value == value and float(value).is_integer()) or isinstance(value, bool | np.bool_)
-
-
-def require_enough(x: Array, k: int, argument: str) -> None:
+def require_enough(rows: Rows, k: int, argument: str) -> None:
     """Raise ValueError when there are fewer rows, or fewer distinct rows, than components, or only one row."""
-    if len(x) < 2:
+    n = rows.n
+    if n < 2:
         raise ValueError(
-            f"X has {len(x)} sample (n_samples = {len(x)}) of positive weight, from which no spread can be learned; "
-            "bring at least 2 rows"
+            f"X has {n} sample (n_samples = {n}) of positive weight, from which no spread can be learned; bring at least 2 rows"
         )
-    if len(x) < k:
-        found = f"{argument}={k} but X has only {len(x)} rows (n_samples = {len(x)})"
-        raise ValueError(f"{found}; lower {argument} to at most {len(x)} or bring more rows")
-    for look in (min(DISTINCT_LOOK, len(x)), len(x)):
-        if len(np.unique(x[:look], axis=0)) >= k:
+    if n < k:
+        found = f"{argument}={k} but X has only {n} rows (n_samples = {n})"
+        raise ValueError(f"{found}; lower {argument} to at most {n} or bring more rows")
+    if is_sparse(rows.x):
+        return
+    for look in (min(DISTINCT_LOOK, n), n):
+        if (different := _different(take(rows.x, slice(0, look)))) >= k:
             return
-    distinct = len(np.unique(x, axis=0))
-    raise ValueError(f"{argument}={k} but X has only {distinct} distinct rows; lower {argument} to at most {distinct}")
+    raise ValueError(f"{argument}={k} but X has only {different} distinct rows; lower {argument} to at most {different}")
+
+
+def _different(x: Any) -> int:
+    """How many rows differ; missing entries differ."""
+    parts = [np.asarray(part, dtype=float).reshape(len(part), -1) for part in (x if isinstance(x, tuple) else (x,))]
+    return len(np.unique(np.hstack(parts), axis=0))

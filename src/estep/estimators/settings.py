@@ -38,6 +38,9 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "max_iter": _integer(0),
     "tol": (_tolerance, "a number >= 0 (nats per unit weight)"),
     "n_jobs": (_optional_integer, "None, -1 or a number of threads >= 1"),
+    "ridge": (_tolerance, "a number >= 0 (precision of the prior on coefficients)"),
+    "gate_ridge": (_tolerance, "a number >= 0 (precision of the prior on the gate's coefficients)"),
+    "intercept": (lambda v: isinstance(v, bool | np.bool_), "True or False"),
     "noise": (_noise, "True, False or a density > 0 (1 / volume)"),
 }
 
@@ -47,3 +50,10 @@ def check_settings(self: Any) -> None:
     for name, (holds, expected) in RULES.items():
         if hasattr(self, name) and not holds(getattr(self, name)):
             raise ValueError(f"{name} must be {expected}, got {getattr(self, name)!r}")
+
+
+def require_integer(value: Any, name: str, low: int = 1) -> None:
+    """Raise ValueError naming ``name`` unless ``value`` is an integer >= ``low``."""
+    holds, expected = _integer(low)
+    if not holds(value):
+        raise ValueError(f"{name} must be {expected}, got {value!r}")

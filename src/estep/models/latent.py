@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estep.core.memo import remembered
+from estep.core.numeric import numeric_score
 from estep.core.protocols import Assign, Chunk, Expected, Explained, Family, Structure
 from estep.core.record import Array, record, transform
 from estep.core.rows import take
@@ -68,13 +69,23 @@ class Latent:
 
     @property
     def constants(self) -> int:
-        """Parameters that binding estimated once from the data; they count as degrees of freedom."""
-        return int(getattr(self.family, "constants", 0))
+        """Parameters that binding estimated once from the data, less coordinates that nothing identifies (rotations)."""
+        found = getattr(self.family, "constants", 0)
+        return int(found(self.k, self._part(self.family)) if callable(found) else found)
 
     def bind(self, data: Any) -> Latent:
         """Fix what depends on the data as a whole."""
         bind = getattr(self.family, "bind", None)
-        return dataclasses.replace(self, structure=self.structure.bind(data), family=bind(data) if bind else self.family)
+        bound = dataclasses.replace(self, structure=self.structure.bind(data), family=bind(data) if bind else self.family)
+        return dataclasses.replace(bound, prior=self.prior or bound._carried())
+
+    def _carried(self) -> LatentStats | None:
+        """The prior that settings of the parts ask for (``carried(k)``: a ridge), or None."""
+        structure, family = (getattr(p, "carried", lambda k: None)(self.k) for p in (self.structure, self.family))
+        if structure is None and family is None:
+            return None
+        structure = self.structure.prior(self.k, None) if structure is None else structure
+        return LatentStats(structure, self.family.prior(self.k, {}) * 0.0 if family is None else family)
 
     def with_prior(self, settings: dict[str, Any]) -> Latent:
         """This model with the family's weak conjugate prior (``settings`` override its entries; ``weights``: Dirichlet)."""
@@ -161,7 +172,7 @@ class Latent:
         block = encoded(self.family, take(chunk.x, slice(0, len(chunk))))
         return np.hstack(
             [
-                self.structure.unit_scores(params.structure, resp, s),
+                self.structure.unit_scores(params.structure, resp, s, chunk.given),
                 self.family.unit_scores(params.family, block, resp, f),
             ]
         )
@@ -203,8 +214,10 @@ class Latent:
 
     def frail(self, params: LatentParams, stats: LatentStats) -> Any:
         """The first component that has nearly collapsed at ``params``, as an exception to read, or None."""
-        find = getattr(self.family, "frail", None)
-        return None if find is None else find(params.family, self.with_imagined(stats).family, self._supports(params)[1])
+        total, (s, f) = self.with_imagined(stats), self._supports(params)
+        family, structure = (getattr(part, "frail", None) for part in (self.family, self.structure))
+        found = family(params.family, total.family, f) if family else None
+        return structure(params.structure, total.structure, s) if found is None and structure else found
 
     def _supports(self, params: LatentParams) -> tuple[Support, Support]:
         return remembered(self, "supports", lambda: self._make_supports(params))  # type: ignore[no-any-return]
@@ -278,17 +291,6 @@ def kept_encoding(family: Any, chunk: Chunk) -> Any:
         kept = (family, encoded(family, chunk.x))
         object.__setattr__(chunk, "_encoding", kept)
     return kept[1]
-
-
-def numeric_score(family: Any, params: Any, stats: Any, support: Support) -> Array:
-    """Gradient of q in free coordinates by central differences, for families without ``score`` (error about 1e-9 relative)."""
-    at, out = support.pack(params), np.empty(support.count)
-    for j in range(at.size):
-        step = np.zeros_like(at)
-        step[j] = 1e-5 * max(1.0, abs(at[j]))
-        high = family.q(support.unpack(at + step, params), stats)
-        out[j] = (high - family.q(support.unpack(at - step, params), stats)) / (2 * step[j])
-    return out
 
 
 def _refuse_incomplete(argument: str, part: Any, protocol: type) -> None:

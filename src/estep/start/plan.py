@@ -4,7 +4,15 @@
     begin       M-step from the proposal; its components regularised by the weak prior, so that small classes do not collapse
                 (the hierarchical rule first tries the plain M-step, as mclust does)
 
-Rows with missing entries are proposed on with column means filled in; the M-step uses what was observed.
+    soften      a row gives the share SOFT of itself to all the classes that it may belong to, the rest as proposed
+
+Rules see ``features(x)`` where the family has them, else ``x``. Rows with missing entries are proposed on with column means
+filled in; the M-step uses what was observed.
+
+Starts are softened for families whose rows are discrete and for those without a weak prior. A class that never shows a value
+has its probability at zero, and EM leaves no such boundary: p = 0 gives resp = 0 gives p = 0. A softened class is a mixture of
+its own rows and a little of the whole, so its parameters are inside wherever those of the whole data are; it rests on no few
+equal rows. A strict start of a discrete family is softened too; responsibilities that a user gives are taken as they are.
 """
 
 from __future__ import annotations
@@ -12,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +29,7 @@ from numpy.typing import NDArray
 from estep.core.collapse import Collapsed
 from estep.core.memo import remembered
 from estep.core.record import Array
+from estep.core.rows import count, is_sparse, take
 from estep.start.farthest_first import farthest_first
 from estep.start.hierarchical import MergeTree, merge_tree, scaled_svd
 from estep.start.kmeanspp import kmeans_plusplus
@@ -29,6 +39,8 @@ from estep.start.present import distinct
 from estep.start.random_rows import random_responsibilities, random_rows
 
 SAMPLE = 10_000
+SOFT = 0.1
+MOST_COLUMNS = 256  # of a sparse picture, beyond which it is projected
 TREE_ROWS = 1_000
 Labels = NDArray[np.intp]
 
@@ -42,11 +54,11 @@ class Sample:
     weight: Array | None
 
     @staticmethod
-    def of(x: Array, weight: Array | None, seed: int) -> Sample:
-        """At most SAMPLE rows of ``x`` (n, d), missing entries filled by column means; a weight is how often a row was seen."""
-        n, rng = len(x), np.random.default_rng([seed, 0])
+    def of(x: Any, weight: Array | None, seed: int, features: Callable[[Any], Any] | None = None) -> Sample:
+        """At most SAMPLE rows of ``x``, missing entries filled by column means; a weight is how often a row was seen."""
+        n, rng = count(x), np.random.default_rng([seed, 0])
         rows = np.arange(n) if n <= SAMPLE else np.sort(rng.choice(n, SAMPLE, replace=False))
-        part = np.array(x[rows], dtype=float)
+        part = _picture(take(x, rows), features, seed)
         some = None if weight is None else weight[rows]
         mass = np.ones(len(rows)) if some is None else some / some.max()
         seen = ~np.isnan(part)
@@ -57,14 +69,29 @@ class Sample:
         return Sample(rows, part / np.where(spread > 0, spread, 1.0), some)
 
 
+def _picture(x: Any, features: Callable[[Any], Any] | None, seed: int) -> Array:
+    """Rows as start rules see them, (m, p), NaN where nothing finite is known; many sparse columns as random projections."""
+    seen: Any = x if features is None else features(x)
+    if is_sparse(seen):
+        if seen.shape[1] <= MOST_COLUMNS:
+            seen = seen.toarray()
+        else:
+            seen = seen @ np.random.default_rng([seed, 7]).standard_normal((seen.shape[1], MOST_COLUMNS))
+    parts = [np.array(part, dtype=float).reshape(len(part), -1) for part in (seen if isinstance(seen, tuple) else (seen,))]
+    part = np.hstack(parts)
+    part[np.isinf(part)] = np.nan
+    return part
+
+
 @dataclasses.dataclass(frozen=True)
 class Proposal:
-    """Responsibilities (m, k) for some rows; ``strict`` tries the plain M-step first."""
+    """Responsibilities (m, k) for some rows; ``strict`` tries the plain M-step first, ``exact`` ones are never softened."""
 
     name: str
     rows: NDArray[np.intp]
     resp: Array
     strict: bool
+    exact: bool = False
 
 
 Rule = Callable[[Sample, int, np.random.Generator], Array]
@@ -179,23 +206,47 @@ def permitted(allowed: NDArray[Any], k: int) -> NDArray[np.bool_]:
 
 def begin(model: Any, data: Any, proposal: Proposal) -> Any:
     """Parameters from a proposal: an M-step; ``data`` holds the proposal's rows. Raises Collapsed."""
-    neutral = model.start()
-    stats = _tallied(model, data, proposal, neutral)
-    if proposal.strict:
+    neutral, families = model.start(), _families(model.family)
+    absorbs = not proposal.exact and any(getattr(family, "discrete", False) for family in families)
+    bare = not proposal.exact and not all(hasattr(family, "prior") for family in families)
+    if proposal.strict and not absorbs:
+        stats = _tallied(model, data, proposal, neutral)
         try:
             params = model.mstep(stats, neutral)
             if model.dying(params, stats) is None:
                 return params
         except Collapsed:
             pass
+    stats = _tallied(model, data, proposal, neutral, SOFT if absorbs or bare else 0.0)
     return gently(model).mstep(stats, neutral)
 
 
-def _tallied(model: Any, data: Any, proposal: Proposal, params: Any) -> Any:
+def _families(family: Any) -> list[Any]:
+    """A family and, where it is made of others, those."""
+    inner = [family.family] if hasattr(family, "family") else list(getattr(family, "family_of", {}).values())
+    return [family, *(each for one in inner for each in _families(one))]
+
+
+def soften(resp: Array, share: float, allowed: NDArray[Any] | None = None) -> Array:
+    """``(1 - share) resp + share |resp| u``, u equal over the classes that a row may belong to; rows of zeros stay.
+
+    >>> soften(np.array([[1.0, 0.0], [0.0, 0.0]]), 0.1).tolist()
+    [[0.95, 0.05], [0.0, 0.0]]
+    """
+    mask = np.ones(resp.shape) if allowed is None else permitted(allowed, resp.shape[1]).astype(float)
+    return np.asarray((1.0 - share) * resp + share * resp.sum(axis=1, keepdims=True) * (mask / mask.sum(axis=1, keepdims=True)))
+
+
+def _tallied(model: Any, data: Any, proposal: Proposal, params: Any, share: float = 0.0) -> Any:
     """The proposal's statistics; counted once more, closer by, where they lost digits about their anchor."""
-    stats = data.sum(lambda chunk: model.tally(params, chunk, proposal.resp[chunk.rows]))
+
+    def tally(at: Any, chunk: Any) -> Any:
+        resp = proposal.resp[chunk.rows]
+        return model.tally(at, chunk, soften(resp, share, chunk.allowed) if share else resp)
+
+    stats = data.sum(partial(tally, params))
     nearby = model.closer(params, stats)
-    return stats if nearby is None else data.sum(lambda chunk: model.tally(nearby, chunk, proposal.resp[chunk.rows]))
+    return stats if nearby is None else data.sum(partial(tally, nearby))
 
 
 def gently(model: Any) -> Any:

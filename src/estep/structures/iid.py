@@ -107,7 +107,7 @@ class Iid:
         """Gradient of ``q`` in free coordinates."""
         return support.pull(params, {"weights": counts.counts / np.maximum(params.weights, np.finfo(float).tiny)})
 
-    def unit_scores(self, params: IidParams, resp: Array, support: Support) -> Array:
+    def unit_scores(self, params: IidParams, resp: Array, support: Support, given: Any = None) -> Array:
         """Per row, the gradient of its expected complete-data log-likelihood, (n, p)."""
         identity = np.eye(params.weights.size)
         rows = [

@@ -12,7 +12,7 @@ from estep.core.assign import SOFT
 from estep.core.protocols import Expected
 from estep.core.record import Array
 from estep.core.result import Result
-from estep.core.rows import take
+from estep.core.rows import count, take
 from estep.data.memory import Memory
 from estep.engine.fit import fit
 from estep.engine.presets import Variant, variant_of
@@ -43,7 +43,7 @@ class ModelCase:
     @property
     def n(self) -> int:
         """Number of rows."""
-        return len(self.x[0] if isinstance(self.x, tuple) else self.x)
+        return count(self.x)
 
     @property
     def assign(self) -> Any:

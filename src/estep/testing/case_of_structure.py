@@ -24,7 +24,7 @@ class StructureCase:
     """A structure with random log densities (n, k) and parameters at which its laws are checked.
 
     ``ends`` are the ends of sequences (None: every row is a unit of its own); ``assigns`` the ways to fill in labels
-    that the structure accepts.
+    that the structure accepts; ``local``: statistics are value, slope and curvature of q at the current parameters.
     """
 
     structure: Any
@@ -37,6 +37,7 @@ class StructureCase:
     log_prior_of_path: LogPrior
     assigns: tuple[str, ...]
     seed: int
+    local: bool = False
 
     @property
     def n(self) -> int:
@@ -45,7 +46,7 @@ class StructureCase:
 
     @property
     def units(self) -> int:
-        """Number of units that carry a weight: rows or sequences."""
+        """Number of units that are independent: rows or sequences. Weights are given per row all the same."""
         return self.n if self.ends is None else len(self.ends)
 
     def rng(self) -> np.random.Generator:
@@ -108,6 +109,7 @@ def structure_case(
     ends: NDArray[np.intp] | None = None,
     log_prior_of_path: LogPrior | None = None,
     assigns: tuple[str, ...] = ("soft", "hard"),
+    local: bool = False,
 ) -> StructureCase:
     """The case that ``check_structure`` runs its laws on; arguments as there."""
     rng = rng or np.random.default_rng(0)
@@ -118,4 +120,5 @@ def structure_case(
     logb = 1.5 * rng.standard_normal((n, k))
     prior = log_prior_of_path or brute_force.iid_log_prior
     params = start if params is None else params
-    return StructureCase(structure, k, params, logb, support, given, ends, prior, assigns, int(rng.integers(2**31)))
+    seed = int(rng.integers(2**31))
+    return StructureCase(structure, k, params, logb, support, given, ends, prior, assigns, seed, local)

@@ -195,7 +195,7 @@ def unit_scores_add_up(case: FamilyCase) -> None:
 
 def components_permute(case: FamilyCase) -> None:
     """Components in another order have their densities in that order, and are fitted as well."""
-    if not hasattr(case.family, "permute") or case.k == 1:
+    if not hasattr(case.family, "permute") or case.k == 1 or not getattr(case.family, "exchangeable", True):
         return
     order, law = np.roll(np.arange(case.k), 1), "components_permute"
     moved = case.family.permute(case.params, order)
@@ -255,6 +255,8 @@ def _blank_row(case: FamilyCase) -> Any:
 
 def one_component_is_maximum_likelihood(case: FamilyCase) -> None:
     """With one component, repeated fits never lower the weighted log-likelihood and end at its maximum."""
+    if case.k > 1 and not getattr(case.family, "exchangeable", True):
+        return  # a family of so many components, and of no other number
     law, family = "one_component_is_maximum_likelihood", case.family
     resp: Array = case.rng().uniform(0.2, 2.0, size=(case.n, 1))
     params = family.start(1)

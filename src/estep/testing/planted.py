@@ -34,4 +34,4 @@ def altered(part: Any, **changes: Any) -> Any:
 
 
 def _with_part(change: Callable[..., Any], part: Any) -> Callable[..., Any]:
-    return lambda *args: change(part, *args)
+    return lambda *args, **named: change(part, *args, **named)

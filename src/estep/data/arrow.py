@@ -1,0 +1,286 @@
+"""Rows in a file or behind a query, through DuckDB and Arrow record batches: read once, kept on disk, summed block by block.
+
+    first pass      batches of float64 columns -> temporary file without a name -> mapped into memory
+    later passes    blocks are views on the map: the very blocks, order and sums of ``Memory``, so the very bits
+
+Where the disk has no room for the rows, every pass reads the source again: the same blocks, more slowly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estep.core.memo import remembered
+from estep.core.protocols import Chunk
+from estep.core.record import Array
+from estep.data.planes import PIECE_VALUES, Mapped, Reread
+from estep.data.source import Column, Reading, Table, levels_of, measured, not_numbers, open_table, seen, unknown_level
+from estep.data.spool import NoRoom, spool_folder, spooled
+from estep.data.sql import nearest
+
+
+@dataclasses.dataclass(frozen=True)
+class Arrow:
+    """Rows of a CSV, Parquet, Arrow or JSON-lines file, a DuckDB database, or an SQL query.
+
+    Parameters
+    ----------
+    source : path or None
+        The file, or a pattern such as ``"part-*.parquet"``; None where ``query`` names its files itself.
+    query : str or None
+        SQL in DuckDB's dialect; the file is the table ``data`` in it. It is run once.
+    columns : sequence of str or None
+        What the family reads, in this order; None takes every column of numbers or text that has no other part to play.
+    exclude : sequence of str
+        Columns to leave out where ``columns`` is None.
+    weights, labels, ids : str or None
+        Columns with the frequency of each row, its class where known, and its name.
+    categories : sequence of str
+        Columns to read as categories although they hold numbers, or numbers and text.
+    levels : mapping of str to sequence, or None
+        Categories and their order where they are known already, as in a fitted model; any other entry raises.
+    encoding, decimal, header
+        For CSV: its encoding, decimal sign, and whether the first line holds names (None: where no field of it is a number).
+    n_jobs : int or None
+        Threads; None takes one for each processor this process may use.
+    rows : int or None
+        Rows of a block; None chooses by the number of columns.
+    budget : int or None
+        Bytes of disk that the rows may take between passes; None is 80% of what is free.
+    folder : path or None
+        Where they are kept; None is the system's place for large temporary files.
+
+    Raises
+    ------
+    ValueError
+        In one sentence, when it is first read: no such file or column, text among numbers (with row and value), damage.
+    ImportError
+        When duckdb or nanoarrow is missing.
+
+    Examples
+    --------
+    >>> data = Arrow(None, query="SELECT i, i / 2 AS half FROM range(4) AS t(i)")
+    >>> data.names, data.n_rows
+    (('i', 'half'), 4)
+    >>> float(data.sum(lambda chunk: chunk.x.sum()))
+    9.0
+    """
+
+    source: str | os.PathLike[str] | None
+    query: str | None = None
+    columns: Sequence[str] | None = None
+    exclude: Sequence[str] = ()
+    weights: str | None = None
+    labels: str | None = None
+    ids: str | None = None
+    categories: Sequence[str] = ()
+    levels: Mapping[str, Sequence[Any]] | None = None
+    encoding: str | None = None
+    decimal: str = "."
+    header: bool | None = None
+    n_jobs: int | None = None
+    rows: int | None = None
+    budget: int | None = None
+    folder: str | os.PathLike[str] | None = None
+
+    @property
+    def table(self) -> Table:
+        """The file or query, opened."""
+        reading = Reading(self.encoding, self.decimal, self.header)
+        opened: Table = remembered(self, "table", lambda: open_table(self.source, self.query, reading))
+        return opened
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns of ``x``."""
+        found: tuple[str, ...] = remembered(self, "names", lambda: _names(self))
+        return found
+
+    @property
+    def coded(self) -> dict[str, tuple[Any, ...]]:
+        """Levels of the columns of categories, which are text, and those named so: a code is a place among them."""
+        found: dict[str, tuple[Any, ...]] = remembered(self, "coded", lambda: _coded(self))
+        return found
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return self.plane.n_rows
+
+    ndim = 2
+
+    def __reduce__(self) -> Any:
+        return Arrow, tuple(getattr(self, field.name) for field in dataclasses.fields(self))
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of ``x``."""
+        return self.n_rows, len(self.names)
+
+    @property
+    def plane(self) -> Mapped | Reread:
+        """The rows, ready for passes: mapped from disk, or read again every time where the disk has no room."""
+        ready: Mapped | Reread = remembered(self, "plane", lambda: _plane(self))
+        return ready
+
+    @property
+    def x(self) -> Array:
+        """The rows, (n, d), mapped from disk; raises ValueError where the disk has no room for them."""
+        return _mapped(self).x
+
+    @property
+    def weight(self) -> Array | None:
+        """Frequency of each row, (n,), or None."""
+        return _mapped(self).weight
+
+    @property
+    def known(self) -> NDArray[Any] | None:
+        """Class of each row, (n,), where ``labels`` names a column: texts (None where unknown) or numbers (NaN)."""
+        if self.labels is None:
+            return None
+        found: NDArray[Any] = remembered(self, "known", lambda: self.values(str(self.labels)))
+        return found
+
+    def values(self, name: str) -> NDArray[Any]:
+        """The entries of any column, (n,): texts (None where missing) or numbers (NaN)."""
+        column = self.table.column(name)
+        codes = np.concatenate([np.empty((0, 1)), *self.table.batches([_label_sql(self, column)])])[:, 0]
+        if column.kind == "number":
+            return codes
+        texts = np.array([*levels_of(self.table, column), None], dtype=object)
+        return np.asarray(texts[np.where(np.isnan(codes), -1, codes).astype(np.intp)])
+
+    def head(self, n: int) -> dict[str, list[Any]]:
+        """The first ``n`` entries of every column of ``x``: numbers, truth values or texts, None where missing."""
+        columns = [self.table.column(name) for name in self.names]
+        shown = [seen(column, self.table.reading) for column in columns]
+        rows = self.table.rows(f"SELECT {', '.join(shown)} FROM {{t}} LIMIT {int(n)}")
+        return {name: [row[j] for row in rows] for j, name in enumerate(self.names)}
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
+        return np.array(self.x, dtype=dtype, copy=copy)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The blocks, in row order; keys are (("arrow", source), first, end)."""
+        return self.plane.chunks()
+
+    def sum(self, fn: Callable[[Chunk], Any]) -> Any:
+        """``fn`` of every block, added in block order."""
+        return self.plane.sum(fn)
+
+    def map(self, fn: Callable[[Chunk], Any], sink: Callable[[Chunk, Any], None]) -> None:
+        """``fn`` of every block, handed to ``sink`` in block order."""
+        self.plane.map(fn, sink)
+
+    def shuffled(self, rng: np.random.Generator) -> Mapped | Reread:
+        """The same rows in random order: a second file of mapped rows, or a sort before every pass where there is no room."""
+        return self.plane.shuffled(rng)
+
+
+def source_of(X: Any) -> Arrow | None:
+    """``X`` as rows in a file where it is a path or rows in a file already, else None."""
+    if isinstance(X, Arrow):
+        return X
+    return Arrow(X) if isinstance(X, str | os.PathLike) else None
+
+
+def read_as(
+    data: Arrow,
+    *,
+    columns: Sequence[str] | None = None,
+    categories: Sequence[str] = (),
+    levels: Mapping[str, Any] | None = None,
+) -> Arrow:
+    """The same source with these columns, categories and levels; kept with it, so that it is read once."""
+    columns = data.names if columns is None else tuple(columns)
+    known = None if levels is None else {name: tuple(np.asarray(v).tolist()) for name, v in levels.items()}
+    if (columns, tuple(categories), known) == (data.names, tuple(data.categories), data.levels):
+        return data
+    key = ("as", columns, tuple(categories), repr(known))
+    chosen: Arrow = remembered(
+        data, key, lambda: dataclasses.replace(data, columns=columns, exclude=(), categories=tuple(categories), levels=known)
+    )
+    return chosen
+
+
+def _names(data: Arrow) -> tuple[str, ...]:
+    table, roles = data.table, [name for name in (data.weights, data.labels, data.ids) if name is not None]
+    for name in (*roles, *data.exclude, *(data.columns or ())):
+        table.column(name)
+    if data.columns is not None:
+        if len(set(data.columns)) < len(data.columns):
+            raise ValueError(f"columns names a column twice: {list(data.columns)}")
+        return tuple(data.columns)
+    free = [c for c in table.columns if c.name not in (*roles, *data.exclude)]
+    if odd := [c for c in free if c.kind == "other"]:
+        words = ", ".join(f"{c.name!r} ({c.type})" for c in odd)
+        warnings.warn(f"{table.title}: left out {words}, neither numbers nor text", UserWarning, stacklevel=2)
+    if not (names := tuple(c.name for c in free if c.kind != "other")):
+        raise ValueError(f"{table.title} has no column left to read; it has {', '.join(repr(c.name) for c in table.columns)}")
+    return names
+
+
+def _coded(data: Arrow) -> dict[str, tuple[Any, ...]]:
+    table, given = data.table, data.levels or {}
+    coded: dict[str, tuple[Any, ...]] = {}
+    for column in map(table.column, data.names):
+        if column.name in given:
+            coded[column.name] = tuple(given[column.name])
+            if (odd := unknown_level(table, column, coded[column.name])) is not None:
+                hint = nearest(odd[1], [str(level) for level in coded[column.name]])
+                raise ValueError(
+                    f"{table.title}: column {column.name!r} holds {odd[1]!r} in row {odd[0]}, unseen in fit; {hint}"
+                )
+        elif column.kind == "text" or column.name in data.categories:
+            coded[column.name] = levels_of(table, column)
+    return coded
+
+
+def _label_sql(data: Arrow, column: Column) -> str:
+    if column.kind == "other":
+        raise ValueError(not_numbers(data.table, column))
+    levels = {} if column.kind == "number" else {column.name: levels_of(data.table, column)}
+    return measured(data.table, column, levels)
+
+
+def _plane(data: Arrow) -> Mapped | Reread:
+    table = data.table
+    expressions = [measured(table, column, data.coded) for column in map(table.column, data.names)]
+    d = len(expressions)
+    if data.weights is not None:
+        expressions.append(measured(table, table.column(data.weights), {}))
+    if data.labels is not None:
+        expressions.append(_label_sql(data, table.column(data.labels)))
+    again = Reread(table, tuple(expressions), d, data.weights, data.labels, data.names, data.n_jobs, data.rows)
+    folder = spool_folder(data.folder)
+    try:
+        parts = spooled(again.blocks(PIECE_VALUES // max(d, 1) + 1), folder, data.budget)
+    except NoRoom as reason:
+        warnings.warn(
+            f"{table.title}: its rows cannot be kept in {folder} between passes ({reason}), so every pass reads the source "
+            "again, which is several times slower; make room, or name another folder (TMPDIR)",
+            UserWarning,
+            stacklevel=4,
+        )
+        return again
+    if not parts:
+        raise ValueError(f"{table.title} has no rows (its columns: {', '.join(data.names[:12])})")
+    x, *beside = parts
+    weight = beside.pop(0) if data.weights is not None else None
+    return Mapped(table.title, x, weight, beside[0] if beside else None, data.n_jobs, data.rows, folder)
+
+
+def _mapped(data: Arrow) -> Mapped:
+    if isinstance(data.plane, Reread):
+        raise ValueError(f"{data.table.title}: its rows cannot be kept on disk; make room, or name another folder (TMPDIR)")
+    return data.plane

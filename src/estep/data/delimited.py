@@ -1,0 +1,69 @@
+"""CSV as DuckDB reads it, with three decisions of our own: where names stand, what is missing, and which bytes are at fault.
+
+The first line holds names unless one of its fields reads as a number. Fields that are empty, NA, NaN or NULL are missing.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from typing import Any
+
+from estep.data.sql import literal
+
+MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
+DELIMITERS = (",", ";", "\t", "|")
+
+
+def csv_reader(connection: Any, files: list[str], query: str | None, reading: Any) -> str:
+    """The SQL that reads the files, every column as text; raises ValueError naming a line that is not like the rest."""
+    import duckdb
+
+    try:
+        return _reader(connection, files, reading.encoding, reading.header)
+    except duckdb.Error:
+        if (odd := _uneven(files[0], reading.encoding)) is None:
+            raise
+        raise ValueError(f"{os.path.basename(files[0])}: {odd}") from None
+
+
+def _reader(connection: Any, files: list[str], encoding: str | None, header: bool | None) -> str:
+    file, options = literal(files[0]), f"all_varchar = true, nullstr = [{', '.join(map(literal, MISSING))}]"
+    if encoding is not None:
+        options += f", encoding = {literal(encoding)}"
+    delimiter, skipped = connection.execute(f"SELECT Delimiter, SkipRows FROM sniff_csv({file}, {options})").fetchone()
+    peek = f"header = false, {options}, delim = {literal(delimiter)}, skip = {skipped}, null_padding = true"
+    first = connection.execute(f"SELECT * FROM read_csv({file}, {peek}) LIMIT 1").fetchone()
+    if first is not None and len(first) == 1 and first[0]:  # nothing was found to part fields: does the first line know better?
+        delimiter = next((sign for sign in DELIMITERS if sign in first[0]), delimiter)
+        first = first[0].split(delimiter)
+    if header is None:
+        header = first is None or not any(_is_number(field) for field in first)
+    dialect = f"header = {str(header).lower()}, delim = {literal(delimiter)}, skip = {skipped}, {options}"
+    connection.execute(f"SELECT * FROM read_csv({file}, {dialect}) LIMIT 1")
+    return f"read_csv([{', '.join(map(literal, files))}], {dialect})"
+
+
+def _uneven(file: str, encoding: str | None) -> str | None:
+    """Words about the first line with more or fewer fields than the first one has."""
+    try:
+        with open(file, newline="", encoding=encoding or "utf-8") as text:
+            first = text.readline()
+            text.seek(0)
+            delimiter = max(DELIMITERS, key=first.count)
+            expected = 0
+            for fields in (lines := csv.reader(text, delimiter=delimiter)):
+                expected = expected or len(fields)
+                if fields and len(fields) != expected:
+                    return f"line {lines.line_num} has {len(fields)} fields where the first line has {expected}"
+    except (UnicodeDecodeError, LookupError, csv.Error):
+        return None
+    return None
+
+
+def _is_number(field: str | None) -> bool:
+    try:
+        float(field or "")
+    except ValueError:
+        return False
+    return True

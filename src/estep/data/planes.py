@@ -1,0 +1,160 @@
+"""The two ways in which rows of a file stay at hand between passes: mapped from disk, or read again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estep.core.memo import remembered
+from estep.core.protocols import Chunk
+from estep.core.record import Array
+from estep.data.memory import Memory, block_rows, in_order, mapped, summed, threads_of
+from estep.data.source import Table
+from estep.data.spool import NoRoom, spooled
+
+PIECE_VALUES = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Mapped:
+    """Rows mapped from disk."""
+
+    title: str
+    x: Array
+    weight: Array | None
+    codes: Array | None
+    n_jobs: int | None
+    rows: int | None
+    folder: str
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.x)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The blocks of ``Memory``, under names of their own."""
+        return iter(remembered(self, "chunks", self._cut))
+
+    def _cut(self) -> list[Chunk]:
+        memory = Memory(self.x, self.weight, _allowed(self.codes), rows=self.rows)
+        return [dataclasses.replace(c, key=(("arrow", self.title), *c.key[1:])) for c in memory.chunks()]
+
+    def each(self, fn: Callable[[Chunk], Any]) -> Iterator[tuple[Chunk, Any]]:
+        """Every block and ``fn`` of it, in block order."""
+        chunks = list(self.chunks())
+        return in_order(chunks, fn, min(threads_of(self.n_jobs), len(chunks)))
+
+    sum = summed
+    map = mapped
+
+    def shuffled(self, rng: np.random.Generator) -> Mapped:
+        """The same rows in random order, kept in a file of their own."""
+        order = rng.permutation(self.n_rows)
+        step = max(PIECE_VALUES // max(self.x.shape[1], 1), 1)
+        parts = [part for part in (self.x, self.weight, self.codes) if part is not None]
+        pieces = (tuple(part[order[at : at + step]] for part in parts) for at in range(0, len(order), step))
+        try:
+            x, *beside = spooled(pieces, self.folder, None)
+        except NoRoom as reason:
+            raise ValueError(
+                f"{self.title}: its rows cannot be shuffled in {self.folder} ({reason}); make room there"
+            ) from None
+        weight = None if self.weight is None else beside.pop(0)
+        return dataclasses.replace(self, x=x, weight=weight, codes=beside[0] if beside else None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reread:
+    """Rows that every pass reads from their source again."""
+
+    table: Table
+    expressions: tuple[str, ...]
+    d: int
+    weights: str | None
+    labels: str | None
+    names: tuple[str, ...]
+    n_jobs: int | None
+    rows: int | None
+    seed: int | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return self.table.n_rows
+
+    @property
+    def codes(self) -> Array | None:
+        """Class codes of the rows, NaN where unknown, or None."""
+        return None if self.labels is None else np.concatenate([block[-1] for block in self.blocks(PIECE_VALUES)])
+
+    def blocks(self, step: int) -> Iterator[tuple[Array, ...]]:
+        """Blocks of ``step`` rows: x (m, d), weight (m,) and class codes (m,) where there are any."""
+        at = 0
+        for block in recut(self.table.batches(self.expressions, self.seed), step):
+            x = np.ascontiguousarray(block[:, : self.d])
+            self._check(x, block, at)
+            at += len(block)
+            yield (x, *(np.ascontiguousarray(block[:, j]) for j in range(self.d, block.shape[1])))
+
+    def _check(self, x: Array, block: Array, at: int) -> None:
+        if np.isinf(x).any():
+            i, j = np.argwhere(np.isinf(x))[0]
+            raise ValueError(
+                f"{self.table.title}: column {self.names[j]!r} holds infinity in row {at + i + 1}; mend it or leave it empty"
+            )
+        if self.weights is not None:
+            weight = block[:, self.d]
+            if (odd := np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))).size:
+                raise ValueError(
+                    f"{self.table.title}: column {self.weights!r} holds the weight {weight[odd[0]]:g} in row {at + odd[0] + 1}"
+                    "; a weight is how often a row was seen, a number >= 0"
+                )
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The blocks of ``Memory``, read as they are asked for."""
+        at, step = 0, self.rows or block_rows(self.d)
+        for x, *beside in self.blocks(step):
+            key = (("arrow", self.table.title), at, at + len(x))
+            weight = beside.pop(0) if self.weights is not None else None
+            yield Chunk(key, x, weight=weight, allowed=_allowed(beside[0] if beside else None))
+            at += len(x)
+
+    def each(self, fn: Callable[[Chunk], Any]) -> Iterator[tuple[Chunk, Any]]:
+        """Every block and ``fn`` of it, in block order."""
+        return in_order(self.chunks(), fn, threads_of(self.n_jobs))
+
+    sum = summed
+    map = mapped
+
+    def shuffled(self, rng: np.random.Generator) -> Reread:
+        """The same rows in an order drawn once, by a sort before every pass."""
+        return dataclasses.replace(self, seed=int(rng.integers(np.iinfo(np.int32).max)))
+
+
+def _allowed(codes: Array | None) -> NDArray[np.intp] | None:
+    return None if codes is None else np.where(np.isnan(codes), -1, codes).astype(np.intp)
+
+
+def recut(parts: Iterator[Array], step: int) -> Iterator[Array]:
+    """Matrices cut anew into blocks of ``step`` rows, the last one shorter.
+
+    >>> [len(block) for block in recut(iter([np.zeros((3, 1)), np.zeros((4, 1))]), 2)]
+    [2, 2, 2, 1]
+    """
+    held: list[Array] = []
+    n = 0
+    for part in parts:
+        held.append(part)
+        n += len(part)
+        if n >= step:
+            whole = held[0] if len(held) == 1 else np.concatenate(held)
+            full = n - n % step
+            yield from (whole[at : at + step] for at in range(0, full, step))
+            held, n = [whole[full:]], n - full
+    if n:
+        yield np.concatenate(held)
