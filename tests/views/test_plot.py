@@ -22,7 +22,7 @@ import estep
 from estep.core.record import Array
 from estep.data.sets import load_faithful
 from estep.inference.select import STRUCTURES, Cell, Selection
-from estep.views import plot
+from estep.views import plot, values
 from estep.views.palette import NOISE, colours, mixed
 from estep.views.plot import plot_clusters, plot_selection
 
@@ -259,6 +259,7 @@ def test_rows_with_a_missing_entry_are_ticks(fitted: Any, faithful: pd.DataFrame
 
 def test_many_rows_are_thinned_and_it_says_so(monkeypatch: pytest.MonkeyPatch, fitted: Any, faithful: pd.DataFrame) -> None:
     monkeypatch.setattr(plot, "MOST_POINTS", 100)
+    monkeypatch.setattr(values, "MOST_POINTS", 100)
     figure = plot_clusters(fitted, faithful)
     assert len(np.asarray(points(figure).get_offsets())) == 100
     assert figure.axes[0].get_title(loc="right") == "100 of 272 rows, drawn at random"

@@ -38,8 +38,10 @@ def plot(self: Any, X: Any = None, columns: Sequence[Any] | None = None) -> Figu
     """
     check_is_fitted(self, "result_")
     if X is None:
-        from estep.views.profiles import plot_profiles
+        from estep.views.profiles import candidates, plot_profiles
 
+        if not candidates(self):
+            raise ValueError(f"X is missing: this {type(self).__name__} can only be drawn with its rows; call plot(X)")
         return plot_profiles(self)
     if hasattr(self, "cluster_centers_"):
         from estep.views.voronoi import plot_voronoi
@@ -72,7 +74,7 @@ def animate(self: Any, X: Any, columns: Sequence[Any] | None = None) -> Animatio
     Raises
     ------
     ValueError
-        For a family without means to follow, or a fit whose start was not kept.
+        For a fit whose start was not kept, or columns that are not there.
     """
     from estep.views.animate import Animation
 
@@ -85,13 +87,14 @@ def frames(self: Any, X: Any, columns: Sequence[Any] | None = None) -> Frames:
     from estep.data.memory import Memory
     from estep.views.frames import frames_of
     from estep.views.responsibilities import position_of
+    from estep.views.values import values_of
     from estep.views.words import column_names
 
     result, names = self.result_, column_names(self)
     if result.first is None:
         raise ValueError(f"this {type(self).__name__} does not know where its run began; fit it again to animate it")
     chosen = list(range(min(2, len(names)))) if columns is None else [position_of(c, names, "columns") for c in columns]
-    x = np.asarray(X, dtype=float)
+    x = values_of(self, X)
     preset = "kmeans" if hasattr(self, "cluster_centers_") else "em"
     seen: list[Any] = []
     climbed: list[float] = []

@@ -17,7 +17,11 @@ MOST = 30
 def cells_text(result: Result, names: Sequence[str], levels: Sequence[Any]) -> str:
     """A fitted ``Saturated`` as text: table, likelihood, criteria, how it ended, the cells by probability."""
     model, probs = result.model, result.params.probs
-    kind = "saturated" if not model.margins else "log-linear, margins " + ", ".join("".join(f"[{names[j]}]" for j in m) for m in model.margins)
+    kind = (
+        "saturated"
+        if not model.margins
+        else "log-linear, margins " + ", ".join("".join(f"[{names[j]}]" for j in m) for m in model.margins)
+    )
     told = [
         ("n", number(result.n, 0)),
         ("columns", ", ".join(f"{n} ({len(v)})" for n, v in zip(names, levels, strict=True))),
@@ -34,7 +38,10 @@ def cells_text(result: Result, names: Sequence[str], levels: Sequence[Any]) -> s
     order = np.argsort(-probs, kind="stable")[:MOST]
     shown = numbers(probs[order], 4)
     rows = [
-        Row(", ".join(str(v[c]) for v, c in zip(levels, model.cells[i], strict=True)), [p]) for i, p in zip(order, shown, strict=True)
+        Row(", ".join(str(v[c]) for v, c in zip(levels, model.cells[i], strict=True)), [p])
+        for i, p in zip(order, shown, strict=True)
     ]
     more = [f"... {len(probs) - MOST} more in cell_probs_"] if len(probs) > MOST else []
-    return "\n".join([f"Multinomial table, {kind}", "", *facts(told), "", *table(", ".join(names), ["probability"], rows), *more])
+    return "\n".join(
+        [f"Multinomial table, {kind}", "", *facts(told), "", *table(", ".join(names), ["probability"], rows), *more]
+    )

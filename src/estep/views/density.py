@@ -1,6 +1,6 @@
 """The fitted density over two columns as contours, each holding a stated share of the distribution.
 
-    f(x) = sum_k w_k N(x_S; mu_k,S, Sigma_k,SS) [+ w_0 / V_S]        the marginal on the columns S
+    f(x) = sum_k w_k p(x_S | k)                      the marginal on the columns S, the others unobserved
     contour of share p: {f = c} with P(f(x) >= c) = p               highest-density regions, by drawing from the model
 
 Source: Hyndman (1996), Computing and graphing highest density regions, The American Statistician 50:120.
@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from estep.core.record import Array
-from estep.families.normal import Normal
-from estep.models.latent import encoded
-from estep.views.plot import SOFT, figure_of, new_axes, say_if_sampled, some_rows, tidy
+from estep.views.plot import SOFT, figure_of, new_axes, say_if_sampled, tidy
 from estep.views.responsibilities import position_of
-from estep.views.table import moments
-from estep.views.words import column_names, inner_family, is_noisy
+from estep.views.values import densities, mixing, numeric_columns, some_rows
+from estep.views.words import column_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +39,7 @@ def plot_density(
     Parameters
     ----------
     estimator : fitted mixture
-        Normal components for any two of its columns; other families where they have just two columns.
+        Of any family that has a density for two of its columns when the others are unobserved.
     X : array or DataFrame (n, d)
         Rows; those with a missing entry in the two columns are left out of the picture.
     columns : two names or positions, optional
@@ -58,7 +56,7 @@ def plot_density(
     Raises
     ------
     ValueError
-        Fewer than two columns, columns of a family without marginals, shares outside (0, 1).
+        Fewer than two columns, a family without a density for two of them alone, shares outside (0, 1).
     """
     chosen, levels = _two(estimator, columns), np.sort(np.asarray(shares, dtype=float))
     if not levels.size or not ((levels > 0) & (levels < 1)).all():
@@ -82,41 +80,23 @@ def plot_density(
 
 def thresholds(estimator: Any, chosen: list[int], shares: Array) -> Array:
     """Densities c with P(f(x) >= c) = share, from draws of the fitted model (fixed seed), in rising order of share."""
-    result = estimator.result_
-    drawn, _ = result.model.sample(result.params, DRAWN, np.random.default_rng(0))
+    result, rng = estimator.result_, np.random.default_rng(0)
+    weights = mixing(estimator)
+    drawn = result.model.family.sample(result.params.family, rng.choice(len(weights), DRAWN, p=weights), rng)
     return np.asarray(np.quantile(marginal(estimator, np.asarray(drawn)[:, chosen], chosen), 1.0 - shares))
 
 
 def marginal(estimator: Any, points: Array, chosen: list[int]) -> Array:
     """The mixture's density (n,) on the columns ``chosen`` at ``points`` (n, len(chosen))."""
-    result = estimator.result_
-    weights = np.asarray(result.params.structure.weights)
-    if not isinstance(inner_family(result), Normal):
-        family = result.model.family
-        logb = family.log_density(result.params.family, encoded(family, points[:, np.argsort(chosen)]))
-        return np.asarray(np.exp(logb) @ weights)
-    means, covariances = moments(estimator)
-    total = np.zeros(len(points))
-    for mean, covariance, weight in zip(means, covariances, weights[: len(means)], strict=True):
-        lower = np.linalg.cholesky(covariance[np.ix_(chosen, chosen)])
-        z = np.linalg.solve(lower, (points - mean[chosen]).T)
-        log_peak = -np.log(np.diagonal(lower)).sum() - 0.5 * len(chosen) * np.log(2.0 * np.pi)
-        total += weight * np.exp(log_peak - 0.5 * (z**2).sum(axis=0))
-    if is_noisy(result):
-        total += weights[-1] * float(np.exp(-result.model.family.log_sides[chosen].sum()))
-    return total
+    return np.asarray(densities(estimator, points, chosen) @ mixing(estimator))
 
 
 def _two(estimator: Any, columns: Sequence[Any] | None) -> list[int]:
     names = column_names(estimator)
-    given = list(range(min(2, len(names)))) if columns is None else list(columns)
+    given = numeric_columns(estimator)[:2] if columns is None else list(columns)
     if len(given) != 2:
         raise ValueError(f"columns: contours need two columns, got {given}; plot_clusters draws one column as a histogram")
-    chosen = [position_of(c, names, "columns") for c in given]
-    family = inner_family(estimator.result_)
-    if len(names) > 2 and not isinstance(family, Normal):
-        raise ValueError(f"columns: {type(family).__name__} has no density for two of its {len(names)} columns alone")
-    return chosen
+    return [position_of(c, names, "columns") for c in given]
 
 
 def _draw_contours(estimator: Any, points: Array, chosen: list[int], shares: Array, ax: Axes) -> None:

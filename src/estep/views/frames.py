@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from estep.core.protocols import Chunk
 from estep.core.record import Array
 from estep.families.noise import WithNoise
-from estep.families.normal import Normal
-from estep.models.latent import encoded
 from estep.views.palette import NOISE, colours, mixed
+from estep.views.values import curves_of
 
 MOST_FRAMES = 60
 MOST_ROWS = 800
@@ -91,16 +90,14 @@ def frames_of(
     Raises
     ------
     ValueError
-        Where the family has no means to place, or other than one or two columns are named.
+        Where other than one or two columns are named, or the family has no curve along the one.
     """
-    if not hasattr(iterates[0].family, "means"):
-        raise ValueError(f"{type(model.family).__name__} has no means to follow; animations draw families that have some")
     if len(columns) not in (1, 2):
         raise ValueError(f"columns: an animation draws one or two columns, got {len(columns)}")
     chosen = kept_passes(len(iterates))
     rows = _some(x, columns)
     noisy = isinstance(model.family, WithNoise)
-    k = len(np.asarray(iterates[0].family.means))
+    k = int(model.k) - int(noisy)
     shades = np.stack([_shades(model, iterates[i], x[rows], noisy, hard) for i in chosen])
     draw = _curves if len(columns) == 1 else _ellipses
     drawn = [draw(model, iterates[i], x, list(columns)) for i in chosen]
@@ -139,11 +136,11 @@ def _shades(model: Any, params: Any, x: Array, noisy: bool, hard: bool) -> NDArr
 
 def _ellipses(model: Any, params: Any, x: Array, columns: list[int]) -> tuple[Array, Array]:
     """Ellipses of one standard deviation (k, corners, 2) and means (k, 2); components without covariance have a point."""
-    means = np.asarray(params.family.means)[:, columns]
+    means = _means(model, params, x)[:, columns]
     turn = np.linspace(0.0, 2.0 * np.pi, CORNERS)
     circle = np.stack([np.cos(turn), np.sin(turn)], axis=1)
-    spread = getattr(params.family, "covariances", getattr(params.family, "scales", None))
-    if spread is None or model.constraints.fixed.get("covariances") is not None:
+    spread = getattr(params.family, "covariances", None)
+    if spread is None or "covariances" in model.constraints.fixed:
         return np.repeat(means[:, None, :], CORNERS, axis=1), means
     spread = np.asarray(spread)
     whole = spread[:, :, None] * np.eye(spread.shape[1]) if spread.ndim == 2 else spread
@@ -151,28 +148,24 @@ def _ellipses(model: Any, params: Any, x: Array, columns: list[int]) -> tuple[Ar
     return means[:, None, :] + np.einsum("kij,cj->kci", lower, circle), means
 
 
+def _means(model: Any, params: Any, x: Array) -> Array:
+    """Means (k, d) of the components: the family's own, else those of the rows, weighted by responsibilities."""
+    own = getattr(params.family, "means", None)
+    if own is not None and np.shape(own)[1:] == (x.shape[1],):
+        return np.asarray(own)
+    resp = model.explain(params, Chunk(("frame", 0, len(x)), x)).resp
+    seen = ~np.isnan(x)
+    return np.asarray((resp.T @ np.where(seen, x, 0.0)) / np.maximum(resp.T @ seen.astype(float), 1e-300))
+
+
 def _curves(model: Any, params: Any, x: Array, columns: list[int]) -> tuple[Array, Array]:
     """Curves w_k p(x | k) of one column, (k, grid, 2), and their feet under the means, (k', 2)."""
-    values = x[:, columns[0]]
-    low, high = np.nanmin(values), np.nanmax(values)
-    pad = 0.08 * (high - low or 1.0)
-    grid = np.linspace(low - pad, high + pad, GRID)
-    heights = np.asarray(params.structure.weights) * _densities(model, params, grid, columns[0], x.shape[1])
-    means = np.asarray(params.family.means)[:, columns[0]]
-    lines = np.stack([np.broadcast_to(grid, heights.T.shape), heights.T], axis=-1)
+    grid, found, _ = curves_of(model, params, x[~np.isnan(x[:, columns[0]]), columns[0]], columns[0], x.shape[1])
+    places = np.linspace(0, len(grid) - 1, min(GRID, len(grid))).astype(np.intp)
+    heights = np.asarray(params.structure.weights) * found[places]
+    means = _means(model, params, x)[:, columns[0]]
+    lines = np.stack([np.broadcast_to(grid[places], heights.T.shape), heights.T], axis=-1)
     return lines, np.stack([means, np.zeros_like(means)], axis=1)
-
-
-def _densities(model: Any, params: Any, grid: Array, column: int, d: int) -> Array:
-    family = model.family
-    if d == 1:
-        return np.asarray(np.exp(family.log_density(params.family, encoded(family, grid[:, None]))))
-    if not isinstance(family, Normal):
-        raise ValueError(f"columns: {type(family).__name__} has no curve for one of {d} columns; name two columns")
-    spread = np.asarray(params.family.covariances)
-    sd = np.sqrt(spread[:, column] if spread.ndim == 2 else spread[:, column, column])
-    z = (grid[:, None] - np.asarray(params.family.means)[:, column]) / sd
-    return np.asarray(np.exp(-0.5 * z**2) / (sd * np.sqrt(2.0 * np.pi)))
 
 
 def _stacked(values: Array, lines: Array) -> Array:
@@ -183,5 +176,5 @@ def _stacked(values: Array, lines: Array) -> Array:
     first = np.searchsorted(bins[order], np.arange(80))
     rank = np.empty(len(values))
     rank[order] = np.arange(len(values)) - first[bins[order]]
-    peak = float(np.nanmax(lines[-1, :, :, 1]))
+    peak = float(np.max(lines[-1, :, :, 1], initial=0.0, where=np.isfinite(lines[-1, :, :, 1])))
     return np.stack([values, 0.9 * peak * (rank + 0.5) / max(float(rank.max()) + 1.0, 1.0)], axis=1)

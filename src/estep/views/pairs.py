@@ -26,11 +26,11 @@ from estep.views.plot import (
     new_figure,
     plot_clusters,
     say_if_sampled,
-    some_rows,
     tidy,
 )
 from estep.views.responsibilities import component_colours, position_of
 from estep.views.table import moments
+from estep.views.values import numeric_columns, some_rows
 from estep.views.words import column_names, component_names, inner_family, is_noisy
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def plot_pairs(estimator: Any, X: Any, columns: Sequence[Any] | None = None) -> 
         On unknown columns, fewer than two or more than six.
     """
     names = column_names(estimator)
-    chosen = list(range(min(MOST, len(names)))) if columns is None else [position_of(c, names, "columns") for c in columns]
+    chosen = numeric_columns(estimator)[:MOST] if columns is None else [position_of(c, names, "columns") for c in columns]
     if not 2 <= len(chosen) <= MOST:
         raise ValueError(f"columns: a matrix of pairs takes 2 to {MOST} columns, got {len(chosen)}")
     d = len(chosen)
@@ -98,6 +98,8 @@ def plot_projection(estimator: Any, X: Any, ax: Axes | None = None) -> Figure:
         For one component, which nothing can be told apart from.
     """
     values, resp = some_rows(estimator, X)
+    numeric = numeric_columns(estimator)
+    values = values[:, numeric]
     directions = separating(values, resp)
     ax = new_axes("plot_projection", (6.0, 4.8)) if ax is None else ax
     say_if_sampled(len(X), ax)
@@ -108,7 +110,7 @@ def plot_projection(estimator: Any, X: Any, ax: Axes | None = None) -> Figure:
     ax.scatter(points[:, 0], points[:, 1], s=size, c=shades, alpha=0.6, linewidths=0, rasterized=many, label="rows")
     if isinstance(inner_family(estimator.result_), Normal):
         _draw_projected(estimator, directions, ax)
-    names = column_names(estimator)
+    names = [column_names(estimator)[j] for j in numeric]
     ax.set_xlabel(_in_words(directions[:, 0], values, names, "first direction"), fontsize="small")
     ax.set_ylabel(_in_words(directions[:, 1], values, names, "second direction"), fontsize="small")
     add_legend(ax, handles=_handles(estimator), title="component", loc="best")
@@ -193,12 +195,7 @@ def _panel(estimator: Any, X: Any, ax: Axes, row: int, column: int, bottom: bool
         ax.set_axis_off()
         return
     names = column_names(estimator)
-    if row == column and not isinstance(inner_family(estimator.result_), Normal):
-        values, _ = some_rows(estimator, X)
-        ax.hist(values[~np.isnan(values[:, row]), row], bins=20, color="#dcdcdc", density=True)
-        tidy(ax)
-    else:
-        plot_clusters(estimator, X, columns=[column] if row == column else [column, row], ax=ax)
+    plot_clusters(estimator, X, columns=[column] if row == column else [column, row], ax=ax)
     if (legend := ax.get_legend()) is not None:
         legend.remove()
     ax.set_title("", loc="right")

@@ -16,19 +16,17 @@ import numpy as np
 
 from estep.core.record import Array
 from estep.families.normal import Normal
-from estep.models.latent import encoded
 from estep.views.palette import NOISE, colours, mixed
 from estep.views.table import moments
+from estep.views.values import MOST_POINTS, curves, mixing, numeric_columns, some_rows
 from estep.views.words import column_names, component_names, inner_family, is_noisy, overall_weights
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_POINTS = 20_000
 MOST_VECTORS = 5_000
 MOST_INSIDE = 6
-GRID = 400
 SMALL = 3.0
 INK, SOFT = "#222222", "#8a8a8a"
 
@@ -81,14 +79,12 @@ def plot_clusters(estimator: Any, X: Any, columns: Sequence[Any] | None = None, 
     Raises
     ------
     ValueError
-        On an estimator that is not a fitted mixture, an unknown column, or one column out of several of a family that has no
-        marginals.
+        On an estimator that is not a fitted mixture, an unknown column, or a family that gives no density along it.
     ImportError
         Where matplotlib is missing, naming what to install.
     """
     _refuse_other_than_fitted_mixtures(estimator)
     chosen = _chosen(estimator, columns)
-    _refuse_marginal(estimator, chosen)
     ax = new_axes("plot_clusters", (6.0, 4.8)) if ax is None else ax
     draw = _draw_histogram if len(chosen) == 1 else _draw_scatter
     draw(estimator, X, chosen, ax)
@@ -202,46 +198,33 @@ def _draw_histogram(estimator: Any, X: Any, chosen: list[int], ax: Axes) -> None
     values, _ = _rows(estimator, X, ax)
     x = values[:, chosen[0]]
     x = x[~np.isnan(x)]
-    heights, edges = np.histogram(x, bins=_bins(estimator, x, chosen[0]), density=True)
+    grid, found, counted = curves(estimator, x, chosen[0])
+    edges = np.arange(grid[0] - 0.5, grid[-1] + 1.0) if counted else _edges(estimator, x, chosen[0])
+    heights, _ = np.histogram(x, bins=edges, density=True)
     ax.stairs(heights, edges, fill=True, color="#dcdcdc", label="rows")
-    pad = 0.08 * (edges[-1] - edges[0])
-    grid = np.linspace(edges[0] - pad, edges[-1] + pad, GRID)
-    curves = _densities(estimator, grid, chosen[0]) * overall_weights(estimator.result_)
-    names = component_names(estimator)
+    drawn = found * mixing(estimator)
+    names, dot = component_names(estimator), "." if counted else None
     for k, (name, colour) in enumerate(zip(names, _component_colours(estimator), strict=True)):
-        ax.plot(grid, curves[:, k], color=colour, linewidth=1.8, label=_named(estimator, name, k))
+        ax.plot(grid, drawn[:, k], color=colour, linewidth=1.8, marker=dot, label=_named(estimator, name, k))
     if len(names) > 1:
-        ax.plot(grid, curves.sum(axis=1), color=INK, linewidth=1.4, linestyle=(0, (4, 2)), label="sum")
-    ax.set_xlim(grid[0], grid[-1])
-    ax.set_ylim(0.0, 1.06 * max(float(heights.max()), float(curves.sum(axis=1).max())))
+        ax.plot(grid, drawn.sum(axis=1), color=INK, linewidth=1.4, linestyle=(0, (4, 2)), label="sum")
+    ax.set_xlim(min(grid[0], edges[0]), max(grid[-1], edges[-1]))
+    tops = [float(heights.max()), *(float(line[np.isfinite(line)].max(initial=0.0)) for line in (drawn.sum(axis=1),))]
+    ax.set_ylim(0.0, 1.06 * min(max(tops), 3.0 * tops[0]))
     ax.set_xlabel(column_names(estimator)[chosen[0]])
-    ax.set_ylabel("density")
+    ax.set_ylabel("probability" if counted else "density")
     add_legend(ax)
 
 
-def _bins(estimator: Any, x: Array, column: int) -> int:
-    """Number of bins: Scott's (1979) width 3.49 sd n^(-1/3), with the sd within components where they are normal."""
+def _edges(estimator: Any, x: Array, column: int) -> Array:
+    """Edges of bins by Scott's (1979) width 3.49 sd n^(-1/3), with the sd within components where they are normal."""
     sd = float(x.std())
     if isinstance(inner_family(estimator.result_), Normal):
         _, covariances = moments(estimator)
         sd = float(np.sqrt(covariances[:, column, column]).mean())
     width = 3.49 * sd * x.size ** (-1.0 / 3.0)
-    return int(np.clip(np.ptp(x) / width if width > 0 else 1, 10, 60))
-
-
-def _densities(estimator: Any, grid: Array, column: int) -> Array:
-    """Densities (grid, k) of the components in one column, noise last."""
-    result = estimator.result_
-    if not isinstance(inner_family(result), Normal) or estimator.n_features_in_ == 1:
-        family = result.model.family
-        return np.asarray(np.exp(family.log_density(result.params.family, encoded(family, grid[:, None]))), dtype=float)
-    means, covariances = moments(estimator)
-    mean, sd = means[:, column], np.sqrt(covariances[:, column, column])
-    curves = np.exp(-0.5 * ((grid[:, None] - mean) / sd) ** 2) / (sd * np.sqrt(2.0 * np.pi))
-    if not is_noisy(result):
-        return np.asarray(curves)
-    side = np.exp(-result.model.family.log_sides[column])
-    return np.column_stack([curves, np.full(grid.size, side)])
+    bins = int(np.clip(np.ptp(x) / width if width > 0 else 1, 10, 60))
+    return np.asarray(np.histogram_bin_edges(x, bins))
 
 
 # --- both ---
@@ -259,7 +242,9 @@ def _chosen(estimator: Any, columns: Sequence[Any] | None) -> list[int]:
     """Positions of the columns to draw, one or two."""
     names = column_names(estimator)
     if columns is None:
-        return list(range(min(len(names), 2)))
+        if not (numeric := numeric_columns(estimator)):
+            raise ValueError("columns: every column holds categories; plot_profiles draws those")
+        return numeric[:2]
     given = [columns] if isinstance(columns, str | int) else list(columns)
     if len(given) not in (1, 2):
         raise ValueError(f"columns has {len(given)} entries; give one (a histogram) or two (a scatter plot)")
@@ -274,25 +259,10 @@ def _position(column: Any, names: list[str]) -> int:
     raise ValueError(f"columns names {column!r}; the columns are {names[:12]} (or positions 0..{len(names) - 1})")
 
 
-def _refuse_marginal(estimator: Any, chosen: list[int]) -> None:
-    family = inner_family(estimator.result_)
-    if len(chosen) == 1 and estimator.n_features_in_ > 1 and not isinstance(family, Normal):
-        raise ValueError(f"columns: {type(family).__name__} has no curve for one of several columns; name two columns")
-
-
 def _rows(estimator: Any, X: Any, ax: Axes) -> tuple[Array, Array]:
     """The rows, at most ``MOST_POINTS`` of them at random, and their responsibilities."""
     say_if_sampled(len(X), ax)
     return some_rows(estimator, X)
-
-
-def some_rows(estimator: Any, X: Any) -> tuple[Array, Array]:
-    """Values (m, d) and responsibilities (m, k) of at most ``MOST_POINTS`` rows, drawn at random with a fixed seed."""
-    n = len(X)
-    if n > MOST_POINTS:
-        some = np.sort(np.random.default_rng(0).choice(n, MOST_POINTS, replace=False))
-        X = X.iloc[some] if hasattr(X, "iloc") else X[some]
-    return np.asarray(X, dtype=float), np.asarray(estimator.predict_proba(X))
 
 
 def say_if_sampled(n: int, ax: Axes) -> None:

@@ -9,6 +9,7 @@ Means are drawn in units of the column's spread over all rows, (mu_kj - m_j) / s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,8 @@ import numpy as np
 from estep.core.record import Array
 from estep.views.palette import colours
 from estep.views.plot import SOFT, add_legend, figure_of, new_axes, new_figure, tidy
-from estep.views.words import column_names, component_names
+from estep.views.values import numeric_columns, some_rows, values_of
+from estep.views.words import column_names, component_names, named_components
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,13 +50,32 @@ def plot_profiles(estimator: Any, X: Any = None, parameter: str | None = None, a
     ValueError
         An unknown parameter, or none with a value for each column.
     """
+    if parameter is None and X is not None and not candidates(estimator):
+        return _draw_means(estimator, X, ax)
     name, values = profile_of(estimator, parameter)
     if values.ndim == 3:
         return _draw_bars(estimator, name, values)
-    labels, shown = column_names(estimator)[:MOST_COLUMNS], values[:, :MOST_COLUMNS]
     scaled = X is not None and name in ("means", "locations")
-    if scaled:
-        shown = _in_spreads(shown, X)
+    shown = _in_spreads(values, values_of(estimator, X)) if scaled else values
+    return _draw_lines(estimator, f"{name} ({SPREAD_WORDS})" if scaled else name, column_names(estimator), shown, scaled, ax)
+
+
+def _draw_means(estimator: Any, X: Any, ax: Axes | None) -> Figure:
+    """Means of each component's rows in the columns of numbers, for families with a law of its own for each column."""
+    values, resp = some_rows(estimator, X)
+    numeric = numeric_columns(estimator)
+    if not numeric:
+        raise ValueError("parameter: no parameter has a value for each column, and no column holds numbers")
+    x = values[:, numeric]
+    seen = ~np.isnan(x)
+    means = (resp.T @ np.where(seen, x, 0.0)) / np.maximum(resp.T @ seen.astype(float), 1e-300)
+    names = [column_names(estimator)[j] for j in numeric]
+    return _draw_lines(estimator, f"mean of the rows ({SPREAD_WORDS})", names, _in_spreads(means, x), True, ax)
+
+
+def _draw_lines(estimator: Any, words: str, labels: list[str], values: Array, scaled: bool, ax: Axes | None) -> Figure:
+    """A line for each component across the columns."""
+    shown, labels = values[:, :MOST_COLUMNS], [shorten(label, 18, placeholder="...") for label in labels[:MOST_COLUMNS]]
     ax = new_axes("plot_profiles", (float(np.clip(2.4 + 0.7 * len(labels), 5.0, 14.0)), 3.8)) if ax is None else ax
     names = component_names(estimator)
     for k, colour in enumerate(colours(len(shown))):
@@ -63,7 +84,7 @@ def plot_profiles(estimator: Any, X: Any = None, parameter: str | None = None, a
         ax.axhline(0.0, color=SOFT, linewidth=0.8)
     crowded = len(labels) > 4 or max(len(label) for label in labels) > 12
     ax.set_xticks(np.arange(len(labels)), labels, rotation=40 if crowded else 0, ha="right" if crowded else "center")
-    ax.set_ylabel(f"{name} (sd from the overall mean)" if scaled else name)
+    ax.set_ylabel(words)
     if values.shape[1] > MOST_COLUMNS:
         ax.set_title(f"the first {MOST_COLUMNS} of {values.shape[1]} columns", fontsize="small", color=SOFT, loc="right")
     ax.margins(x=0.04)
@@ -74,9 +95,7 @@ def plot_profiles(estimator: Any, X: Any = None, parameter: str | None = None, a
 
 def profile_of(estimator: Any, parameter: str | None = None) -> tuple[str, Array]:
     """Name and values, (k, d) or (k, d, m), of the parameter that describes components column by column."""
-    d = int(estimator.n_features_in_)
-    found = {n: np.asarray(v, dtype=float) for n, v in estimator.params_.items() if n != "weights" and not isinstance(v, dict)}
-    fit = {n: v for n, v in found.items() if v.ndim in (2, 3) and v.shape[1] == d and not (v.ndim == 3 and n in SPREADS)}
+    fit = candidates(estimator)
     if parameter is None and fit:
         return next(iter(fit.items()))
     if parameter in fit:
@@ -85,11 +104,21 @@ def profile_of(estimator: Any, parameter: str | None = None) -> tuple[str, Array
     raise ValueError(f"parameter: {asked} has a value for each column of this model; those that do: {sorted(fit)}")
 
 
+def candidates(estimator: Any) -> dict[str, Array]:
+    """Parameters with a value, or a distribution over categories, for each column."""
+    d, k = int(estimator.n_features_in_), named_components(estimator.result_)
+    found = {n: np.asarray(v) for n, v in estimator.params_.items() if n != "weights" and not isinstance(v, dict)}
+    numeric = {n: v.astype(float) for n, v in found.items() if v.dtype.kind in "fiu"}
+    return {
+        n: v for n, v in numeric.items() if v.ndim in (2, 3) and v.shape[:2] == (k, d) and not (v.ndim == 3 and n in SPREADS)
+    }
+
+
+SPREAD_WORDS = "sd from overall"
 SPREADS = ("covariances", "scales", "loadings")
 
 
-def _in_spreads(values: Array, X: Any) -> Array:
-    x = np.asarray(X, dtype=float)[:, : values.shape[1]]
+def _in_spreads(values: Array, x: Array) -> Array:
     sd = np.nanstd(x, axis=0)
     return np.asarray((values - np.nanmean(x, axis=0)) / np.where(sd > 0, sd, 1.0))
 

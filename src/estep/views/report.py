@@ -16,6 +16,7 @@ from estep.views.frames import Frames
 from estep.views.player import asset, block, policy
 from estep.views.report_pictures import GALLERY, RUN, Picture, picture_of, pictures
 from estep.views.table import component_rows, facts_of, read_given
+from estep.views.values import in_groups
 from estep.views.words import column_names, model_line, warnings_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def write_report(
     selection: Any = None,
     names: str | None = None,
     frames: Frames | None = None,
+    by: Any = None,
 ) -> Path:
     """Write a fitted mixture as a self-contained HTML page.
 
@@ -52,6 +54,8 @@ def write_report(
         What the data are called, in the title.
     frames : Frames, optional
         The run pass by pass, for the player.
+    by : array (n,), optional
+        The group of each row, where the weights differ by group.
 
     Returns
     -------
@@ -64,6 +68,7 @@ def write_report(
         Where jinja2 or matplotlib is missing, naming what to install.
     """
     path = Path(path)
+    estimator = in_groups(estimator, by)
     write_whole(path, report_html(estimator, X, command=command, selection=selection, names=names, frames=frames).encode())
     return path
 

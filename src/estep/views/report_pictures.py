@@ -11,10 +11,10 @@ import io
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from estep.families.normal import Normal
-from estep.views.words import column_names, component_names, inner_family, named_components
+from estep.views.profiles import candidates
+from estep.views.values import numeric_columns
+from estep.views.words import column_names, component_names, inner_family, named_components, overall_weights
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,7 +95,7 @@ def _voronoi(estimator: Any, X: Any) -> Figure:
 def _profiles(estimator: Any, X: Any) -> Figure:
     from estep.views.profiles import plot_profiles
 
-    return plot_profiles(estimator, X if _numeric(estimator) else None)
+    return plot_profiles(estimator, X)
 
 
 def _responsibilities(estimator: Any, X: Any) -> Figure:
@@ -122,18 +122,13 @@ def _starts(estimator: Any, X: Any) -> Figure:
     return plot_starts(estimator)
 
 
-def _numeric(estimator: Any) -> bool:
-    """Whether every column holds numbers, not categories."""
-    levels = getattr(estimator, "levels_", None)
-    return levels is None or all(level is None for level in levels)
-
-
 def _mixture(estimator: Any) -> bool:
     return hasattr(estimator, "predict_proba")
 
 
 def _columns(estimator: Any) -> int:
-    return int(estimator.n_features_in_)
+    """Columns of numbers; categories are drawn by their profiles."""
+    return len(numeric_columns(estimator))
 
 
 def _normal(estimator: Any) -> bool:
@@ -141,15 +136,14 @@ def _normal(estimator: Any) -> bool:
 
 
 def _has_profile(estimator: Any) -> bool:
-    from estep.views.profiles import profile_of
+    if not _mixture(estimator) or int(estimator.n_features_in_) < 2:
+        return False
+    return bool(candidates(estimator)) or _columns(estimator) > 1
 
-    if not hasattr(estimator, "params_") or _columns(estimator) < 2:
-        return False
-    try:
-        profile_of(estimator)
-    except ValueError:
-        return False
-    return True
+
+def _drawn(estimator: Any) -> str:
+    names = column_names(estimator)
+    return " and ".join(names[j] for j in numeric_columns(estimator)[:2])
 
 
 def _many(estimator: Any) -> bool:
@@ -157,8 +151,8 @@ def _many(estimator: Any) -> bool:
 
 
 def _of_components(estimator: Any) -> str:
-    weights = np.asarray(estimator.result_.params.structure.weights)
-    if weights.ndim != 1:
+    weights = overall_weights(estimator.result_)
+    if weights is None:
         return f"{named_components(estimator.result_)} components"
     shares = ", ".join(f"{name} {weight:.0%}" for name, weight in zip(component_names(estimator), weights, strict=True))
     return f"{len(weights)} components ({shares})"
@@ -166,25 +160,25 @@ def _of_components(estimator: Any) -> str:
 
 GALLERY: tuple[Drawing, ...] = (
     Drawing(
-        lambda e: _mixture(e) and _numeric(e) and _columns(e) <= 2,
+        lambda e: _mixture(e) and 1 <= _columns(e) <= 2,
         _clusters,
-        lambda e: f"Rows of {' and '.join(column_names(e))} coloured by component, with {_of_components(e)}",
+        lambda e: f"Rows of {_drawn(e)} coloured by component, with {_of_components(e)}",
         "Rows coloured by their responsibilities; ellipses hold one and two standard deviations of a component.",
     ),
     Drawing(
         lambda e: _normal(e) and _columns(e) == 2,
         _density,
-        lambda e: f"Contours of the fitted density over {' and '.join(column_names(e))}",
+        lambda e: f"Contours of the fitted density over {_drawn(e)}",
         "The fitted density: each contour holds the share of the distribution that is written on it.",
     ),
     Drawing(
-        lambda e: _mixture(e) and _numeric(e) and _columns(e) > 2,
+        lambda e: _mixture(e) and _columns(e) > 2,
         _pairs,
         lambda e: f"A matrix of scatter plots of {', '.join(column_names(e)[:6])}, coloured by component",
         "Every pair of columns, and each column's histogram with the components.",
     ),
     Drawing(
-        lambda e: _many(e) and _numeric(e) and _columns(e) > 2,
+        lambda e: _many(e) and _columns(e) > 2,
         _projection,
         lambda e: f"Rows in the plane that tells the components apart best, with {_of_components(e)}",
         "The plane in which the components lie farthest apart, in units of the spread within them.",
@@ -202,7 +196,7 @@ GALLERY: tuple[Drawing, ...] = (
         "Profiles of the components.",
     ),
     Drawing(
-        lambda e: _many(e) and _numeric(e) and _columns(e) == 1,
+        lambda e: _many(e) and int(e.n_features_in_) == 1 == _columns(e),
         _responsibilities,
         lambda e: f"Share of each component along {column_names(e)[0]}",
         "Responsibilities: to which component a row belongs, along the column.",

@@ -15,14 +15,14 @@ import numpy as np
 
 from estep.core.record import Array
 from estep.views.palette import NOISE, colours
-from estep.views.plot import SOFT, add_legend, figure_of, new_axes, some_rows, tidy
+from estep.views.plot import SOFT, add_legend, figure_of, new_axes, tidy
+from estep.views.values import curves, mixing, some_rows
 from estep.views.words import column_names, component_names, is_noisy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-GRID = 400
 NEIGHBOURS = 60
 
 
@@ -125,13 +125,10 @@ def _along(estimator: Any, values: Array, resp: Array) -> tuple[Array, Array]:
         raise ValueError("column: no row of X has a value there; choose another column")
     values, resp = values[seen], resp[seen]
     if estimator.n_features_in_ == 1:
-        pad = 0.05 * float(np.ptp(values)) or 1.0
-        grid = np.linspace(values.min() - pad, values.max() + pad, GRID)
-        try:
-            return grid, np.asarray(estimator.predict_proba(grid[:, None]))
-        except ValueError:  # a law that lives on part of the line, such as counts: its own values will do
-            grid = np.unique(values)
-            return grid, np.asarray(estimator.predict_proba(grid[:, None]))
+        grid, found, _ = curves(estimator, values, 0)
+        joint = found * mixing(estimator)
+        total = joint.sum(axis=1)
+        return grid[total > 0], joint[total > 0] / total[total > 0, None]
     order = np.argsort(values, kind="stable")
     window = max(len(values) // NEIGHBOURS, 1)
     edges = np.unique(np.r_[np.arange(0, len(values), window), len(values)])

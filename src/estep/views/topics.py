@@ -26,4 +26,13 @@ def topics_text(result: Result, weights: Array, words: Sequence[Sequence[str]]) 
         ("algorithm", result.variant),
     ]
     topics = [(f"{k} ({number(float(w), 3)})", ", ".join(some)) for k, (w, some) in enumerate(zip(weights, words, strict=True))]
-    return "\n".join([f"Probabilistic latent semantic analysis, {model.k} topics", "", *facts(told), "", "Topics (share of tokens)", *facts(topics)])
+    return "\n".join(
+        [
+            f"Probabilistic latent semantic analysis, {model.k} topics",
+            "",
+            *facts(told),
+            "",
+            "Topics (share of tokens)",
+            *facts(topics),
+        ]
+    )

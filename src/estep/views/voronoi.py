@@ -14,7 +14,8 @@ import numpy as np
 
 from estep.core.record import Array
 from estep.views.palette import colours
-from estep.views.plot import INK, MOST_POINTS, SOFT, figure_of, new_axes, say_if_sampled, tidy
+from estep.views.plot import INK, SOFT, figure_of, new_axes, say_if_sampled, tidy
+from estep.views.values import MOST_POINTS
 from estep.views.words import column_names
 
 if TYPE_CHECKING:
