@@ -91,7 +91,7 @@ check-import: $(DEV)
 	$(BIN)/python tools/check_import.py
 
 docs: $(DEV)
-	rm -rf docs/_build docs/api
+	rm -rf docs/_build docs/api docs/worked
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
@@ -108,5 +108,5 @@ constraints:
 	  --upgrade --no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet >> constraints.txt
 
 clean:
-	rm -rf $(VENV) docs/_build docs/api dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf $(VENV) docs/_build docs/api docs/worked dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	find src tests tools bench examples -name __pycache__ -type d -prune -exec rm -rf {} +

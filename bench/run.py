@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-ROWS = ("gmm_pass", "slow_mixtures", "select_faithful", "kmeans", "memory", "imports", "stages")
+ROWS = ("gmm_pass", "slow_mixtures", "select_faithful", "kmeans", "latent_class", "mixed_columns")
+ROWS += ("memory", "imports", "stages")
 
 
 def main(arguments: list[str] | None = None) -> int:

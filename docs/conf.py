@@ -24,8 +24,9 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "numpydoc",
+    "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "gallery"]
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
@@ -33,6 +34,24 @@ autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
+
+GALLERY = ("clusters", "laws", "answers", "regressions", "gaps")
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "worked",
+    "subsection_order": [f"gallery/{part}" for part in GALLERY],
+    "filename_pattern": r"\.py$",
+    "image_scrapers": ("gallery_pictures.figures",),
+    "capture_repr": ("_repr_html_",),
+    "reset_modules": (),
+    "abort_on_example_error": True,
+    "copyfile_regex": "",
+    "download_all_examples": False,
+    "show_signature": False,
+    "show_memory": False,
+    "notebook_extensions": set(),
+    "write_computation_times": False,
+}
 
 html_theme = "pydata_sphinx_theme"
 html_title = "estep"

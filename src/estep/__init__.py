@@ -9,34 +9,117 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from estep.core.version import VERSION
+
+__version__ = VERSION
 
 _HOMES = {
     "GaussianMixture": "estep.estimators.mixture",
     "Mixture": "estep.estimators.mixture",
     "KMeans": "estep.estimators.kmeans",
+    "segment_image": "estep.estimators.images",
+    "Segmentation": "estep.estimators.images",
+    "LatentClass": "estep.estimators.latent_class",
+    "propose_family": "estep.estimators.propose",
     "ConvergenceWarning": "estep.estimators.warnings",
+    "FactorAnalysis": "estep.estimators.factor_analysis",
+    "MixtureOfExperts": "estep.estimators.experts",
+    "MixtureOfRegressions": "estep.estimators.regressions",
+    "MultivariateNormal": "estep.estimators.multivariate_normal",
+    "PLSA": "estep.estimators.plsa",
+    "SaturatedMultinomial": "estep.estimators.saturated_multinomial",
+    "ChiSquared": "estep.inference.hypotheses",
+    "Errors": "estep.inference.errors",
+    "lr_test": "estep.inference.hypotheses",
+    "score_test": "estep.estimators.inference_methods",
+    "standard_errors": "estep.inference.errors",
+    "wald_test": "estep.estimators.inference_methods",
+    "Pooled": "estep.inference.rubin",
+    "pool_estimates": "estep.inference.rubin",
     "load": "estep.estimators.files",
     "select": "estep.inference.select",
     "Selection": "estep.inference.select",
     "fit": "estep.engine.fit",
     "Variant": "estep.engine.presets",
+    "Bernoulli": "estep.families.bernoulli",
+    "Beta": "estep.families.beta",
+    "Binomial": "estep.families.binomial",
+    "Categorical": "estep.families.categorical",
+    "Censored": "estep.families.censored",
+    "CensoredNormal": "estep.estimators.censored",
+    "Components": "estep.families.components",
+    "Dirichlet": "estep.families.dirichlet",
+    "Exponential": "estep.families.exponential",
+    "Gamma": "estep.families.gamma",
+    "Geometric": "estep.families.geometric",
+    "InverseGaussian": "estep.families.inverse_gaussian",
+    "Laplace": "estep.families.laplace",
+    "LogNormal": "estep.families.lognormal",
+    "Multinomial": "estep.families.multinomial",
+    "NegativeBinomial": "estep.families.negative_binomial",
+    "Poisson": "estep.families.poisson",
+    "Product": "estep.families.product",
+    "Student": "estep.families.student",
+    "StudentMixture": "estep.estimators.student",
+    "Truncated": "estep.families.truncated",
+    "Uniform": "estep.families.uniform",
+    "VonMises": "estep.families.von_mises",
+    "VonMisesFisher": "estep.families.von_mises_fisher",
+    "Weibull": "estep.families.weibull",
+    "ZeroInflated": "estep.families.zero_inflated",
     "Normal": "estep.families.normal",
     "Status": "estep.core.result",
     "record": "estep.core.record",
     "shared": "estep.core.record",
 }
-_PACKAGES = ("core", "data", "engine", "families", "models", "structures", "testing")
+_PACKAGES = ("core", "data", "engine", "families", "models", "structures", "testing", "views")
 
 __all__ = [
+    "Bernoulli",
+    "Beta",
+    "Binomial",
+    "Categorical",
+    "Censored",
+    "CensoredNormal",
+    "ChiSquared",
+    "Components",
     "ConvergenceWarning",
+    "Dirichlet",
+    "Errors",
+    "Exponential",
+    "FactorAnalysis",
+    "Gamma",
     "GaussianMixture",
+    "Geometric",
+    "InverseGaussian",
     "KMeans",
+    "Laplace",
+    "LatentClass",
+    "LogNormal",
     "Mixture",
+    "MixtureOfExperts",
+    "MixtureOfRegressions",
+    "Multinomial",
+    "MultivariateNormal",
+    "NegativeBinomial",
     "Normal",
+    "PLSA",
+    "Poisson",
+    "Pooled",
+    "Product",
+    "SaturatedMultinomial",
+    "Segmentation",
     "Selection",
     "Status",
+    "Student",
+    "StudentMixture",
+    "Truncated",
+    "Uniform",
     "Variant",
+    "VonMises",
+    "VonMisesFisher",
+    "Weibull",
+    "ZeroInflated",
     "__version__",
     "core",
     "data",
@@ -44,25 +127,72 @@ __all__ = [
     "families",
     "fit",
     "load",
+    "lr_test",
     "models",
+    "pool_estimates",
+    "propose_family",
     "record",
+    "score_test",
+    "segment_image",
     "select",
     "shared",
+    "standard_errors",
     "structures",
     "testing",
+    "views",
+    "wald_test",
 ]
 
 if TYPE_CHECKING:
-    from estep import core, data, engine, families, models, structures, testing
+    from estep import core, data, engine, families, models, structures, testing, views
     from estep.core.record import record, shared
     from estep.core.result import Status
     from estep.engine.fit import fit
     from estep.engine.presets import Variant
+    from estep.estimators.censored import CensoredNormal
+    from estep.estimators.experts import MixtureOfExperts
+    from estep.estimators.factor_analysis import FactorAnalysis
     from estep.estimators.files import load
+    from estep.estimators.images import Segmentation, segment_image
+    from estep.estimators.inference_methods import score_test, wald_test
     from estep.estimators.kmeans import KMeans
+    from estep.estimators.latent_class import LatentClass
     from estep.estimators.mixture import GaussianMixture, Mixture
+    from estep.estimators.multivariate_normal import MultivariateNormal
+    from estep.estimators.plsa import PLSA
+    from estep.estimators.propose import propose_family
+    from estep.estimators.regressions import MixtureOfRegressions
+    from estep.estimators.saturated_multinomial import SaturatedMultinomial
+    from estep.estimators.student import StudentMixture
     from estep.estimators.warnings import ConvergenceWarning
+    from estep.families.bernoulli import Bernoulli
+    from estep.families.beta import Beta
+    from estep.families.binomial import Binomial
+    from estep.families.categorical import Categorical
+    from estep.families.censored import Censored
+    from estep.families.components import Components
+    from estep.families.dirichlet import Dirichlet
+    from estep.families.exponential import Exponential
+    from estep.families.gamma import Gamma
+    from estep.families.geometric import Geometric
+    from estep.families.inverse_gaussian import InverseGaussian
+    from estep.families.laplace import Laplace
+    from estep.families.lognormal import LogNormal
+    from estep.families.multinomial import Multinomial
+    from estep.families.negative_binomial import NegativeBinomial
     from estep.families.normal import Normal
+    from estep.families.poisson import Poisson
+    from estep.families.product import Product
+    from estep.families.student import Student
+    from estep.families.truncated import Truncated
+    from estep.families.uniform import Uniform
+    from estep.families.von_mises import VonMises
+    from estep.families.von_mises_fisher import VonMisesFisher
+    from estep.families.weibull import Weibull
+    from estep.families.zero_inflated import ZeroInflated
+    from estep.inference.errors import Errors, standard_errors
+    from estep.inference.hypotheses import ChiSquared, lr_test
+    from estep.inference.rubin import Pooled, pool_estimates
     from estep.inference.select import Selection, select
 
 

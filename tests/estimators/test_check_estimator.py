@@ -20,6 +20,7 @@ ESTIMATORS = [
     estep.GaussianMixture(noise=True, n_init=2),
     estep.Mixture(),
     estep.Mixture(estep.Normal("VVI"), algorithm="cem"),
+    estep.LatentClass(measurement="normal"),  # as categories, the checks' random numbers are answers that no later row gives
     estep.KMeans(),
     estep.KMeans(n_clusters=3, init="kmeans++", n_init=2),
 ]

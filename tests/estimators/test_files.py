@@ -159,7 +159,7 @@ def test_records_of_ones_own_are_named_by_those_who_load():
         encode(Scaled(2.0, np.eye(2)), {}, {})
 
 
-@pytest.mark.parametrize("value", [{1: 2}, object(), {3}, np.array([object()]), np.array([1j]), lambda: 0, int])
+@pytest.mark.parametrize("value", [{1.5: 2}, object(), {3}, np.array([object()]), np.array([1j]), lambda: 0, int])
 def test_what_is_no_data_is_not_written(value):
     with pytest.raises(TypeError, match="cannot save here"):
         encode(value, {}, {}, "here")
@@ -170,6 +170,7 @@ def test_what_is_no_data_is_not_written(value):
     [
         *[None, True, 0, -1, 1e-300, 0.1, NAN, np.inf, -np.inf, "", "ü\n\0", [], (), {}, {"": 0}, [1, (2, [None])]],
         *[np.float64(0.1), np.int32(3), np.zeros((0, 3)), np.array([1.0, NAN]), np.array(["a", "bc"]), {"float": 1, "is": 2}],
+        *[{1: "a", ("b", 2): [0.5], "c": {}}, {(): None}],
         *[2**60, -(2**60), np.arange(3, dtype=np.uint8), np.array([True]), np.ones((2, 3), order="F"), 5e-324],
     ],
     ids=repr,
@@ -178,6 +179,16 @@ def test_values_come_back(value):
     arrays = {}
     text = json.dumps(encode(value, arrays, {}), allow_nan=False)
     same(value, decode(json.loads(text), arrays, {}))
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [3, [[1]], [[1, 2, 3]], {"1": 2}, [[{"list": []}, 1]], [[None, 1]], [[True, 1]], [[{"float": "nan"}, 1]]],
+    ids=repr,
+)
+def test_pairs_that_are_none_are_refused(pairs):
+    with pytest.raises(ValueError, match="header"):
+        decode({"pairs": pairs}, {}, {})
 
 
 # ---- writing is all or nothing -------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def test_laws_with_missing_entries(noise_type, k):
 
 
 def test_laws_with_fixed_and_tied_entries():
-    """Fixed means and loadings (confirmatory) and fixed or tied uniquenesses; what is tied is maximised by the family itself."""
+    """Fixed means and loadings (confirmatory) and fixed or tied uniquenesses; the family itself maximises what is tied."""
     means, loadings, noise = np.full((2, D), np.nan), np.full((2, D, Q), np.nan), np.full((2, D), np.nan)
     means[0, 1], loadings[:, :2, 1], loadings[0, 3, 0], noise[1, 2] = 3.2, 0.0, 0.7, 0.8
     ties = np.arange(2 * D).reshape(2, D)
@@ -127,9 +127,7 @@ def _dof(q, noise_type):
 def test_recovered_from_a_sample_of_itself_with_everything_together():
     """Two components with missing entries, weights, some labels and a fixed mean, all at once."""
     rng = np.random.default_rng(4)
-    truth = FactorParams(
-        np.array([np.zeros(D), np.full(D, 6.0)]), rng.normal(size=(2, D, 1)) + 1.0, np.full((2, D), 0.5)
-    )
+    truth = FactorParams(np.array([np.zeros(D), np.full(D, 6.0)]), rng.normal(size=(2, D, 1)) + 1.0, np.full((2, D), 0.5))
     labels = rng.integers(2, size=400)
     X = FactorNormal(1).sample(truth, labels, rng)
     X[rng.random(X.shape) < 0.15] = np.nan
@@ -137,7 +135,9 @@ def test_recovered_from_a_sample_of_itself_with_everything_together():
     weight = rng.integers(1, 3, size=400).astype(float)
     means = np.full((2, D), np.nan)
     means[0, 0] = 0.0
-    fit = estep.FactorAnalysis(1, 2, random_state=0, n_init=3, fixed=dict(means=means), tol=1e-6).fit(X, y, sample_weight=weight)
+    fit = estep.FactorAnalysis(1, 2, random_state=0, n_init=3, fixed=dict(means=means), tol=1e-6).fit(
+        X, y, sample_weight=weight
+    )
     assert fit.means_[0, 0] == 0.0
     assert (fit.predict(X, y=y) == labels).mean() > 0.99
     cov = truth.loadings @ truth.loadings.transpose(0, 2, 1) + 0.5 * np.eye(D)

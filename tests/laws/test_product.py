@@ -11,7 +11,10 @@ from estep.core.collapse import Collapsed
 from estep.core.record import has_nan
 from estep.core.support import Constraints
 from estep.data.memory import Memory
+from estep.families.bernoulli import Bernoulli
+from estep.families.categorical import Categorical
 from estep.families.components import Components
+from estep.families.gamma import Gamma
 from estep.families.normal import Normal
 from estep.families.parts import Parts, split
 from estep.families.poisson import Poisson
@@ -63,6 +66,24 @@ def test_laws_with_fixed_and_tied_entries_of_every_part():
     values = {"size.means": start, "2.rates": rates, "1.means": means}
     params = case(0.25).family.with_values(begin, values)
     check_family(mixed(), rows(0.25), k=3, labels=LABELS, params=params, constraints=Constraints(fixed, ties))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2], ids=["complete", "missing"])
+def test_laws_of_categories_counts_and_positive_numbers(share):
+    rng = np.random.default_rng(7)
+    x = np.column_stack(
+        [
+            rng.integers(0, 3, 60),
+            rng.random(60) < 0.2 + 0.3 * LABELS,
+            rng.gamma(1.0 + LABELS, 2.0),
+            rng.normal(size=(60, 2)) + LABELS[:, None],
+        ]
+    )
+    x[rng.random(x.shape) < share] = np.nan
+    family = Product(
+        [(Categorical(), 0, "colour"), (Bernoulli(), 1, "yes"), (Gamma(), 2, "wait"), (Normal("VVV"), [3, 4], "size")]
+    )
+    check_family(family, x, k=2, labels=np.minimum(LABELS, 1))
 
 
 def test_a_product_of_products():

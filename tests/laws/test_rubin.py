@@ -55,7 +55,7 @@ def test_errors(arguments, word):
 def test_pooled_intervals_cover_where_single_imputation_does_not():
     """Means of a column of which six tenths are missing given another: 95% intervals by multiple imputation cover the truth.
 
-    Of 40 samples at least 31 must be covered: at a true coverage of 0.95 fewer have probability 4e-5 (binomial). Intervals from
+    Of 40 samples at least 31 must be covered: at a true coverage of 0.95 fewer have probability 2e-5 (binomial). Intervals from
     one imputation taken as data miss often.
     """
     rng, covered, naive, trials, n = np.random.default_rng(0), 0, 0, 40, 50
@@ -71,4 +71,4 @@ def test_pooled_intervals_cover_where_single_imputation_does_not():
         half = 1.96 * np.sqrt(pooled.within)
         naive += abs(copies[0].mean() - 1.0) <= half
     assert covered >= 31
-    assert naive < 31
+    assert naive < covered - 5

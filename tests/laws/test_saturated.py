@@ -38,7 +38,9 @@ def rows(seed=0, n=60):
 )
 def test_laws(settings):
     weight = np.random.default_rng(1).integers(1, 4, size=60).astype(float)
-    check_model(Saturated(LEVELS, CELLS, **settings), rows(), weight=weight, params=UNIFORM if settings.get("margins") else None)
+    check_model(
+        Saturated(LEVELS, CELLS, **settings), rows(), weight=weight, params=UNIFORM if settings.get("margins") else None
+    )
 
 
 def test_one_cycle_of_proportional_fitting_never_lowers_the_likelihood():
@@ -116,7 +118,7 @@ def test_errors_in_words():
         fit(model, Memory(np.zeros((3, 1))), model.start())
     with pytest.raises(ImpossibleRow, match="row 1"):
         fit(Saturated((2,), np.array([[0]])), Memory(np.array([[0.0], [1.0]])), CellProbs(np.ones(1)))
-    with pytest.raises(ValueError, match="more than 4.19e"):
+    with pytest.raises(ValueError, match="over 4.19e"):
         reached_cells(np.full((1, 30), np.nan), (2,) * 30)
 
 

@@ -1,4 +1,4 @@
-"""Normals, tables, factors and topics beside values of other software and of papers: R norm, cat, factanal, lavaan, scikit-learn."""
+"""Normals, tables, factors and topics beside other software and papers: R norm, cat, factanal, lavaan, scikit-learn."""
 
 import json
 import warnings

@@ -119,7 +119,8 @@ DATA = {"carcinoma": carcinoma, "lsat6": lambda: lsat(LSAT6), "lsat7": lambda: l
 def test_the_best_of_the_default_starts(name, k):
     X, counts = DATA[name]()
     fit = estep.LatentClass(k, random_state=0, tol=1e-7).fit(X, sample_weight=counts)
-    assert fit.log_likelihood_ == pytest.approx(BEST[name, k], abs=6e-5)
+    # four decimals are printed, and a run ends with at most 1e-7 nats left for each of up to 1000 persons
+    assert fit.log_likelihood_ == pytest.approx(BEST[name, k], abs=5e-5 + 1e-7 * counts.sum())
 
 
 @pytest.mark.parametrize(("counts", "shares"), [(LSAT6, (0.6605, 0.3395)), (LSAT7, (0.6822, 0.3178))], ids=["6", "7"])

@@ -2,6 +2,7 @@
 
     number, string, bool, None      itself ({"float": "nan"} for what JSON lacks)
     list, tuple, dict               {"list"|"tuple"|"dict": [...]}
+    dict, not all of its keys text  {"pairs": [[key, value], ...]}, the keys text, whole numbers or tuples of these
     array, numpy number             {"array": name} with the array beside
     enum                            {"enum": class, "name": member}
     dataclass                       {"is": class, "fields": {...}}
@@ -56,8 +57,18 @@ def _sequence(value: Any, arrays: Arrays, classes: Classes, where: str) -> Any:
 
 def _dict(value: Any, arrays: Arrays, classes: Classes, where: str) -> Any:
     if not all(isinstance(key, str) for key in value):
-        raise TypeError(f"cannot save {where}: its keys must be strings")
+        if strange := [key for key in value if not _is_key(key)]:
+            raise TypeError(f"cannot save {where}: keys must be text, whole numbers or tuples of these, found {strange[0]!r}")
+        keys = [encode(key, arrays, classes, where) for key in value]
+        values = [encode(v, arrays, classes, f"{where}.{key}") for key, v in value.items()]
+        return {"pairs": [[key, v] for key, v in zip(keys, values, strict=True)]}
     return {"dict": {key: encode(v, arrays, classes, f"{where}.{key}") for key, v in value.items()}}
+
+
+def _is_key(key: Any) -> bool:
+    if isinstance(key, tuple):
+        return all(_is_key(part) for part in key)
+    return isinstance(key, str | int) and not isinstance(key, bool | enum.Enum)
 
 
 def _enum(value: Any, arrays: Arrays, classes: Classes, where: str) -> Any:
@@ -128,6 +139,16 @@ def _read_dict(data: Any, arrays: Mapping[str, Any], classes: Classes) -> Any:
     if not isinstance(data["dict"], dict):
         raise ValueError("a dict in the header is not a dict")
     return {key: decode(v, arrays, classes) for key, v in data["dict"].items()}
+
+
+def _read_pairs(data: Any, arrays: Mapping[str, Any], classes: Classes) -> Any:
+    pairs = data["pairs"]
+    if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise ValueError("the pairs in the header are not pairs")
+    found = [(decode(key, arrays, classes), decode(v, arrays, classes)) for key, v in pairs]
+    if not all(_is_key(key) for key, _ in found):
+        raise ValueError("a key in the header is neither text, a whole number nor a tuple of these")
+    return dict(found)
 
 
 def _class(name: Any, classes: Classes) -> Any:
@@ -205,6 +226,7 @@ _READERS: dict[frozenset[str], Callable[[Any, Mapping[str, Any], Classes], Any]]
     frozenset({"list"}): _read_items,
     frozenset({"tuple"}): lambda d, a, c: tuple(_read_items(d, a, c)),
     frozenset({"dict"}): _read_dict,
+    frozenset({"pairs"}): _read_pairs,
     frozenset({"enum", "name"}): _read_enum,
     frozenset({"is", "fields"}): _read_dataclass,
 }

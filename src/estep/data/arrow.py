@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from estep.core.memo import remembered
 from estep.core.protocols import Chunk
 from estep.core.record import Array
-from estep.data.planes import PIECE_VALUES, Mapped, Reread
+from estep.data.planes import PIECE_VALUES, Mapped, Reread, Unkept
 from estep.data.source import Column, Reading, Table, levels_of, measured, not_numbers, open_table, seen, unknown_level
 from estep.data.spool import NoRoom, spool_folder, spooled
 from estep.data.sql import nearest
@@ -122,6 +122,9 @@ class Arrow:
     def __len__(self) -> int:
         return self.n_rows
 
+    def __getitem__(self, rows: Any) -> Array:
+        return np.asarray(self.x[rows])
+
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of ``x``."""
@@ -134,14 +137,20 @@ class Arrow:
         return ready
 
     @property
-    def x(self) -> Array:
-        """The rows, (n, d), mapped from disk; raises ValueError where the disk has no room for them."""
-        return _mapped(self).x
+    def x(self) -> Any:
+        """The rows, (n, d): an array mapped from disk, or something with its shape and rows where there is no room."""
+        plane = self.plane
+        if isinstance(plane, Mapped):
+            return plane.x
+        d = plane.d
+        return Unkept(dataclasses.replace(plane, expressions=plane.expressions[:d], weights=None, labels=None))
 
     @property
     def weight(self) -> Array | None:
         """Frequency of each row, (n,), or None."""
-        return _mapped(self).weight
+        if self.weights is None:
+            return None
+        return self.plane.weight if isinstance(self.plane, Mapped) else self.values(self.weights)
 
     @property
     def known(self) -> NDArray[Any] | None:
@@ -168,7 +177,7 @@ class Arrow:
         return {name: [row[j] for row in rows] for j, name in enumerate(self.names)}
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
-        return np.array(self.x, dtype=dtype, copy=copy)
+        return np.array(self.x[:], dtype=dtype, copy=copy)
 
     def chunks(self) -> Iterator[Chunk]:
         """The blocks, in row order; keys are (("arrow", source), first, end)."""
@@ -203,7 +212,7 @@ def read_as(
 ) -> Arrow:
     """The same source with these columns, categories and levels; kept with it, so that it is read once."""
     columns = data.names if columns is None else tuple(columns)
-    known = None if levels is None else {name: tuple(np.asarray(v).tolist()) for name, v in levels.items()}
+    known = None if not levels else {name: tuple(np.asarray(v).tolist()) for name, v in levels.items()}
     if (columns, tuple(categories), known) == (data.names, tuple(data.categories), data.levels):
         return data
     key = ("as", columns, tuple(categories), repr(known))
@@ -278,9 +287,3 @@ def _plane(data: Arrow) -> Mapped | Reread:
     x, *beside = parts
     weight = beside.pop(0) if data.weights is not None else None
     return Mapped(table.title, x, weight, beside[0] if beside else None, data.n_jobs, data.rows, folder)
-
-
-def _mapped(data: Arrow) -> Mapped:
-    if isinstance(data.plane, Reread):
-        raise ValueError(f"{data.table.title}: its rows cannot be kept on disk; make room, or name another folder (TMPDIR)")
-    return data.plane

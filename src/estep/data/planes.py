@@ -81,6 +81,7 @@ class Reread:
     n_jobs: int | None
     rows: int | None
     seed: int | None = None
+    held: Held = dataclasses.field(default_factory=lambda: Held())
 
     @property
     def n_rows(self) -> int:
@@ -119,10 +120,12 @@ class Reread:
         """The blocks of ``Memory``, read as they are asked for."""
         at, step = 0, self.rows or block_rows(self.d)
         for x, *beside in self.blocks(step):
-            key = (("arrow", self.table.title), at, at + len(x))
-            weight = beside.pop(0) if self.weights is not None else None
-            yield Chunk(key, x, weight=weight, allowed=_allowed(beside[0] if beside else None))
-            at += len(x)
+            here = slice(at, at + len(x))
+            weight = beside.pop(0) if self.weights is not None else _part(self.held.weight, here)
+            allowed = _allowed(beside[0]) if beside else _part(self.held.allowed, here)
+            key = (("arrow", self.table.title), here.start, here.stop)
+            yield Chunk(key, x, _part(self.held.given, here), weight, allowed)
+            at = here.stop
 
     def each(self, fn: Callable[[Chunk], Any]) -> Iterator[tuple[Chunk, Any]]:
         """Every block and ``fn`` of it, in block order."""
@@ -133,7 +136,58 @@ class Reread:
 
     def shuffled(self, rng: np.random.Generator) -> Reread:
         """The same rows in an order drawn once, by a sort before every pass."""
+        if any(part is not None for part in (self.held.weight, self.held.allowed, self.held.given)):
+            raise ValueError(f"{self.table.title}: rows with weights or labels are shuffled on disk only; make room, or set TMPDIR")
         return dataclasses.replace(self, seed=int(rng.integers(np.iinfo(np.int32).max)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """What rows carry that is kept in memory while the rows are not."""
+
+    weight: Array | None = None
+    allowed: NDArray[Any] | None = None
+    given: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Unkept:
+    """The matrix of rows that are read again whenever they are asked for: its shape, and rows of it."""
+
+    plane: Reread
+    ndim = 2
+    dtype = np.dtype(np.float64)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.plane.n_rows, self.plane.d
+
+    def __len__(self) -> int:
+        return self.plane.n_rows
+
+    def __getitem__(self, rows: Any) -> Array:
+        """The rows of a slice, or of ascending numbers, by one pass over the source."""
+        wanted = np.atleast_1d(np.arange(len(self))[rows])
+        parts, at = [np.empty((0, self.plane.d))], 0
+        for x, *_ in self.plane.blocks(PIECE_VALUES // max(self.plane.d, 1) + 1):
+            inside = wanted[np.searchsorted(wanted, at) : np.searchsorted(wanted, at + len(x))]
+            parts.append(x[inside - at])
+            at += len(x)
+            if not wanted.size or at > wanted[-1]:
+                break
+        return np.concatenate(parts)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
+        return np.asarray(self[:], dtype=dtype)
+
+    def data(self, weight: Array | None, allowed: NDArray[Any] | None, given: Any, n_jobs: int | None) -> Reread:
+        """The rows as a data plane, with what they carry."""
+        return dataclasses.replace(self.plane, n_jobs=n_jobs, held=Held(weight, allowed, given))
+
+
+def _part(array: Any, rows: slice) -> Any:
+    return None if array is None else array[rows]
 
 
 def _allowed(codes: Array | None) -> NDArray[np.intp] | None:

@@ -106,7 +106,8 @@ class Table:
             numbered = f'SELECT *, row_number() OVER () AS "estep row" FROM {rows}'
             rows = f'(SELECT * FROM ({numbered}) ORDER BY hash("estep row", {seed}))'
         with said(self.title, self.text):
-            stream = nanoarrow.c_array_stream(self.cursor().sql(f"SELECT {', '.join(expressions)} FROM {rows}"))
+            cursor = self.cursor()  # kept until the last batch: some versions close it with the last name for it
+            stream = nanoarrow.c_array_stream(cursor.sql(f"SELECT {', '.join(expressions)} FROM {rows}"))
             for batch in _each_batch(stream):
                 yield _matrix(batch)
 
@@ -158,10 +159,21 @@ def _table(connection: Any, source: Any, query: str | None, reading: Reading) ->
         return file
     with said("the query", None if file is None else file.text):
         if file is not None and file.sql:
-            registered(connection, file.streams).execute(f"CREATE TEMP VIEW data AS SELECT * FROM {file.sql}")
+            shown = ", ".join(_typed(file, column) for column in file.columns)
+            registered(connection, file.streams).execute(f"CREATE TEMP VIEW data AS SELECT {shown} FROM {file.sql}")
         # Read once: a query may give its rows in another order when it is asked again.
         connection.execute(f"CREATE TABLE {KEPT} AS SELECT * FROM ({query.strip().rstrip(';')})")
     return Table(connection, KEPT, "the query", reading, None if file is None else file.text)
+
+
+def _typed(table: Table, column: Column) -> str:
+    """The SQL of a column of a file as a query sees it: numbers as numbers, whole ones as such."""
+    name = quoted(column.name)
+    if table.text is None or column.kind != "number" or column.type not in TEXTS:
+        return name
+    broken = f"count(*) FILTER (WHERE NOT regexp_full_match({name}, '[+-]?[0-9]{{1,18}}'))"
+    whole = table.one(f"SELECT {broken} FROM {{t}}")[0] == 0
+    return f"{f'CAST({name} AS BIGINT)' if whole else number(column, table.reading)} AS {name}"
 
 
 def registered(connection: Any, streams: Mapping[str, Any]) -> Any:

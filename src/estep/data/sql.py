@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import difflib
 import importlib
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -60,7 +61,9 @@ def said(title: str, file: str | None = None) -> Iterator[None]:
 
 def one_line(text: str) -> str:
     """The heart of DuckDB's message on one line: up to the settings, hints and marked SQL that follow it."""
-    kept = []
+    kept: list[str] = []
+    if (inner := re.search(r'"exception_message":"((?:[^"\\]|\\.)*)"', text)) is not None:
+        text = inner[1].replace('\\"', "'")
     for line in text.splitlines():
         if line.strip().startswith(("file = ", "Possible", "The search space", "delimiter =", "LINE ")):
             break

@@ -230,6 +230,8 @@ def close(model: Any, data: Any, last: Step, variant: Variant, control: Control)
     if status.converged and (frail := _frail(model, params, seen)) is not None:
         status, gone = Status.FRAIL, frail
     left = float(state.stop.left)
+    fell = status is Status.FELL
+    message = fall_words(model, state.trace) if fell else sentence(model, status, gone, left, control.tol * n, cap)
     return Result(
         params=params,
         model=model,
@@ -238,7 +240,7 @@ def close(model: Any, data: Any, last: Step, variant: Variant, control: Control)
         n=n,
         n_free=model.support(params).count + int(getattr(model, "constants", 0)),
         status=status,
-        message=fall_words(model, state.trace) if status is Status.FELL else sentence(status, gone, left, control.tol * n, cap),
+        message=message,
         trace=Trace(state.trace, state.leaped),
         left=left,
         rate=float(state.stop.rates[-1]) if state.stop.rates.size else float("nan"),

@@ -10,21 +10,24 @@ from estep.core.collapse import Collapsed
 from estep.core.record import Array
 from estep.core.result import Status
 
-REMEDIES = (
-    "remedies: fewer components, a structure with more in common (such as 'EEE' or 'VEV'), prior='default', more or other "
-    "starts, or removing repeated rows"
-)
+GENERAL = ("fewer components", "prior='default'", "more or other starts", "removing repeated rows")
 
 
-def sentence(status: Status, gone: Collapsed | None, left: float, target: float, max_iter: int) -> str:
+def sentence(model: Any, status: Status, gone: Collapsed | None, left: float, target: float, max_iter: int) -> str:
     """The status as a full sentence with its numbers and, where something went wrong, what to do."""
     if status is Status.DEGENERATE and gone is not None:
-        return f"{collapse_words(gone)}, and the likelihood has no maximum there ({REMEDIES})"
+        return f"{collapse_words(gone)}, and the likelihood has no maximum there ({remedies(model)})"
     if status is Status.FRAIL and gone is not None:
-        return f"converged, but component {gone.component} has nearly collapsed: {gone.reason} ({REMEDIES})"
+        return f"converged, but component {gone.component} has nearly collapsed: {gone.reason} ({remedies(model)})"
     if status is Status.HIT_CAP:
         return f"stopped at max_iter={max_iter} before convergence; {_left_words(left, target)}"
     return str(status.value)
+
+
+def remedies(model: Any) -> str:
+    """What helps against a collapse: the model's own advice (``remedy``), then the general."""
+    own = str(getattr(model, "remedy", ""))
+    return f"remedies: {', '.join([*([own] if own else []), *GENERAL[:-1]])}, or {GENERAL[-1]}"
 
 
 def collapse_words(gone: Collapsed | None) -> str:

@@ -19,9 +19,7 @@ from estep.families.normal_impute import conditional_draws
 TRIES = 3
 
 
-def bootstrap_imputations(
-    result: Result, rows: Rows, x: Array, m: int, variant: Variant, control: Control, seed: int
-) -> Array:
+def bootstrap_imputations(result: Result, rows: Rows, x: Array, m: int, variant: Variant, control: Control, seed: int) -> Array:
     """``m`` completed copies of ``x``, (m, n, d); bootstrap samples without a maximum are drawn again, up to 3 m in all."""
     copies: list[Array] = []
     why = ""

@@ -1,7 +1,7 @@
 """How users write censored values: two columns of bounds, or values with a status. No mathematics here.
 
-    bounds (n, 2)     lower and upper bound; equal: a value; -inf, inf or NaN: an open side; both NaN: missing
-    value, status     1 "exact" "event"   0 "right"   2 "left"   3 "interval" (from value to ``upper``); as in R's survival
+bounds (n, 2)     lower and upper bound; equal: a value; -inf, inf or NaN: an open side; both NaN: missing
+value, status     1 "exact" "event"   0 "right"   2 "left"   3 "interval" (from value to ``upper``); as in R's survival
 
 """
 
@@ -16,7 +16,7 @@ from estep.families.normal_shapes import numbers
 
 CODES: dict[Any, int] = {
     "exact": 1, "event": 1, "observed": 1, "right": 0, "censored": 0, "left": 2, "interval": 3,
-    0: 0, 1: 1, 2: 2, 3: 3, False: 0, True: 1,
+    0: 0, 1: 1, 2: 2, 3: 3,  # and so False and True
 }  # fmt: skip
 WORDS = "0 or 'right' (known to lie above), 1 or 'exact', 2 or 'left' (known to lie below), 3 or 'interval'"
 

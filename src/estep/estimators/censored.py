@@ -13,9 +13,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from estep.core.record import Array
 from estep.core.result import Result
-from estep.estimators import methods
+from estep.estimators import inference_methods as inference
+from estep.estimators import methods, own_pictures
 from estep.estimators.bounds import bounds_of
-from estep.estimators.columns import own_names, read_matrix, table_of
+from estep.estimators.columns import column_names, own_names, read_matrix, table_of
 from estep.estimators.rows import Arguments, Rows, Target, rows_of
 from estep.estimators.seam import Spec, fit_latent, published
 from estep.families.censored import Censored
@@ -24,6 +25,8 @@ from estep.families.normal import Normal
 from estep.families.normal_shapes import numbers
 
 PLAIN = {"mean": "means", "std": "covariances"}
+PUBLIC = ("mean_", "std_", "means_", "covariances_", "coefs_", "intercept_", "intercepts_", "scale_", "scales_")
+SHAPES: dict[str, Any] = {"mean": (1, -1), "std": (1, -1), "coefs": (1, -1), "intercept": -1, "scale": -1}
 REGRESSION = {"coefs": "coefs", "intercept": "intercepts", "scale": "scales"}
 
 
@@ -46,7 +49,7 @@ class CensoredNormal(CallbackSupportMixin, BaseEstimator):
     ----------
     mean_, std_ : float
         Without covariates (also ``means_``, ``covariances_``).
-    coefs_ (p,), intercept_, scale_
+    coefs_ (p,), intercept_, scale_, covariate_names_
         With covariates; ``scale_`` is the standard deviation of the errors.
     converged_, status_, n_iter_, log_likelihood_, objective_, trace_, starts_, result_
         How it ended; see ``summary()``.
@@ -57,9 +60,10 @@ class CensoredNormal(CallbackSupportMixin, BaseEstimator):
     --------
     >>> import numpy as np, estep
     >>> log_days = [1.613, 1.644, 1.663, 1.732, 1.740, 1.763, 1.778, 1.778, 1.778, 1.778]  # Gupta (1952): the first 7 of 10
-    >>> fit = estep.CensoredNormal().fit(log_days, status=["exact"] * 7 + ["right"] * 3)
-    >>> round(fit.mean_, 4), round(fit.std_, 4), fit.impute(log_days, status=["exact"] * 7 + ["right"] * 3)[-1].round(3)
-    (1.7422, 0.0791, np.float64(1.829))
+    >>> status = ["exact"] * 7 + ["right"] * 3
+    >>> fit = estep.CensoredNormal().fit(log_days, status)
+    >>> round(fit.mean_, 4), round(fit.std_, 4), round(float(fit.impute(log_days, status)[-1]), 2)
+    (1.7422, 0.0791, 1.83)
     """
 
     n_components: ClassVar[int] = 1
@@ -120,10 +124,11 @@ class CensoredNormal(CallbackSupportMixin, BaseEstimator):
         covariates = None if covariates is None else table_of(covariates)
         family, names = _family(covariates)
         bounds = bounds_of(y, status, upper)
-        inner = _Inner(self, names)
+        for name in ("covariate_names_", "feature_names_in_", *PUBLIC):
+            self.__dict__.pop(name, None)
+        settings = {"init": _inner(self.init, names, "init"), "fixed": _inner(self.fixed, names, "fixed")}
         arguments = Arguments(bounds, None, sample_weight, covariates=covariates)
-        with inner:
-            fit_latent(self, arguments, Spec(family, 1))
+        fit_latent(self, arguments, Spec(family, 1, settings=settings))
         for name, value in self.published_as(self.result_).items():
             setattr(self, name, value)
         return self
@@ -152,19 +157,18 @@ class CensoredNormal(CallbackSupportMixin, BaseEstimator):
         """Mean log-likelihood per unit weight, in nats."""
         return methods.score_of(self, Arguments(bounds_of(y, status, upper), None, sample_weight, covariates=covariates))
 
-    def bic(
-        self, y: Any, status: Any = None, *, upper: Any = None, covariates: Any = None, sample_weight: Any = None
-    ) -> float:
+    def bic(self, y: Any, status: Any = None, *, upper: Any = None, covariates: Any = None, sample_weight: Any = None) -> float:
         """Bayesian information criterion, ``-2 L + p log n``; lower is better."""
         return methods.bic_of(self, Arguments(bounds_of(y, status, upper), None, sample_weight, covariates=covariates))
 
-    def aic(
-        self, y: Any, status: Any = None, *, upper: Any = None, covariates: Any = None, sample_weight: Any = None
-    ) -> float:
+    def aic(self, y: Any, status: Any = None, *, upper: Any = None, covariates: Any = None, sample_weight: Any = None) -> float:
         """Akaike information criterion, ``-2 L + 2 p``; lower is better."""
         return methods.aic_of(self, Arguments(bounds_of(y, status, upper), None, sample_weight, covariates=covariates))
 
     summary = methods.summary
+    standard_errors = inference.censored_standard_errors
+    confint = inference.censored_confint
+    plot = own_pictures.plot_censored
     save = methods.save
 
     def published_as(self, result: Result) -> dict[str, Any]:
@@ -172,8 +176,12 @@ class CensoredNormal(CallbackSupportMixin, BaseEstimator):
         found, params = published(self, result), result.params.family
         if hasattr(params, "coefs"):
             own = {"coefs_": params.coefs[0], "intercept_": float(params.intercepts[0]), "scale_": float(params.scales[0])}
-            return {**{n: v for n, v in found.items() if n not in ("intercepts_", "scales_")}, **own}
+            return {**found, **own}
         return {**found, "mean_": float(params.means[0, 0]), "std_": float(np.sqrt(params.covariances[0].item()))}
+
+    @property
+    def _reports(self) -> Mapping[str, str]:
+        return REGRESSION if hasattr(self, "covariate_names_") else PLAIN
 
     def _read(self, arguments: Arguments, target: Target, *, reset: bool) -> Rows:
         design = self._design(arguments.covariates, reset=reset)
@@ -186,18 +194,21 @@ class CensoredNormal(CallbackSupportMixin, BaseEstimator):
     def _design(self, covariates: Any, *, reset: bool) -> Array | None:
         if not reset:
             check_is_fitted(self, "result_")
-            wanted = hasattr(self, "coefs_")
+            wanted = hasattr(self, "covariate_names_")
             if wanted != (covariates is not None):
                 told = "covariates is missing: the mean depends on" if wanted else "covariates was given, but the fit had none:"
                 raise ValueError(f"{told} {'its covariates; give them' if wanted else 'leave it out'}")
         if covariates is None:
             self.n_features_in_ = 2
             return None
-        return np.asarray(read_matrix(self, covariates, reset), dtype=float)
+        design = np.asarray(read_matrix(self, covariates, reset), dtype=float)
+        if reset:
+            self.covariate_names_ = np.array(column_names(covariates), dtype=str)
+        return design
 
     def _blank_row(self) -> Any:
         bounds = np.full((1, 2), np.nan)
-        return (np.zeros((1, self.n_features_in_)), bounds) if hasattr(self, "feature_names_in_") else bounds
+        return (np.zeros((1, self.n_features_in_)), bounds) if hasattr(self, "covariate_names_") else bounds
 
     def __sklearn_clone__(self) -> Any:
         return methods.enclosed(super().__sklearn_clone__())
@@ -218,6 +229,5 @@ def _inner(given: Any, names: Mapping[str, str], argument: str) -> Any:
     inside = {}
     for name, value in given.items():
         array = numbers(value, f"{argument}[{name!r}]")
-        shaped = {"mean": array.reshape(1, -1), "std": array.reshape(1, -1) ** 2, "coefs": array.reshape(1, -1)}
-        inside[names[name]] = shaped.get(name, array.reshape(1))
+        inside[names[name]] = array.reshape(SHAPES[name]) ** (2 if name == "std" else 1)
     return inside

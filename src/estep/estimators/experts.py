@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.utils import ClassifierTags
+from sklearn.utils import ClassifierTags, RegressorTags
 from sklearn.utils.metaestimators import available_if
 
 from estep.core.record import Array
-from estep.estimators import methods
+from estep.estimators import inference_methods as inference
+from estep.estimators import methods, own_pictures
 from estep.estimators import regression_methods as regression
 from estep.estimators.regression_starts import regression_starts
-from estep.estimators.regressions import begun, family_of, regression_tags
+from estep.estimators.regressions import begun, family_of
 from estep.estimators.responses import Frame, read_gate
 from estep.estimators.seam import Arguments, Spec, fit_latent
 from estep.estimators.settings import check_settings
@@ -189,7 +190,8 @@ class MixtureOfExperts(CallbackSupportMixin, BaseEstimator):
 
     def _structure(self, names: tuple[str, ...]) -> Any:
         if self.groups is None:
-            return Gated(float(self.gate_ridge), names)
+            alone = 1.0 if self.n_components == 1 else 0.0  # one expert has no gate to fit: its columns may be collinear
+            return Gated(float(self.gate_ridge) or alone, names)
         groups = tuple(int(size) for size in np.atleast_1d(self.groups))
         if sum(groups) != self.n_components:
             raise ValueError(f"groups={self.groups!r} have {sum(groups)} experts, but n_components={self.n_components}")
@@ -210,14 +212,19 @@ class MixtureOfExperts(CallbackSupportMixin, BaseEstimator):
     icl_entropy = regression.icl_entropy
     sample = regression.sample
     summary = methods.summary
+    standard_errors = inference.regression_standard_errors
+    confint = inference.regression_confint
+    plot = own_pictures.plot_regressions
     save = regression.save
 
     def __sklearn_clone__(self) -> Any:
         return methods.enclosed(super().__sklearn_clone__())
 
     def __sklearn_tags__(self) -> Any:
-        tags = regression_tags(super().__sklearn_tags__())
+        tags = super().__sklearn_tags__()
         kind = self.family if isinstance(self.family, str) else getattr(self.family, "classes", "none")
+        tags.target_tags.required = True
+        tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags(poor_score=True)  # a score in nats
         if kind in ("logistic", "multinomial", "two", "many"):
             tags.estimator_type, tags.regressor_tags = "classifier", None
             tags.classifier_tags = ClassifierTags(poor_score=True, multi_class=kind in ("multinomial", "many"))

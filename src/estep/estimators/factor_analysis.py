@@ -13,7 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from estep.core.record import Array
 from estep.core.result import Result, Status
-from estep.estimators import methods
+from estep.estimators import inference_methods as inference
+from estep.estimators import methods, own_pictures
 from estep.estimators.columns import read_columns, table_of
 from estep.estimators.rows import Arguments
 from estep.estimators.seam import Spec, fit_latent, published
@@ -27,9 +28,7 @@ HEYWOOD = 0.005
 NEGLIGIBLE = 1e-6
 
 
-class FactorAnalysis(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMixin, DensityMixin, BaseEstimator
-):
+class FactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMixin, DensityMixin, BaseEstimator):
     """Factor analysis by maximum likelihood, with missing values, and mixtures of factor analysers.
 
     ``x | z = k ~ N(mean_k, L_k L_k' + Psi_k)``, L (d, q) the loadings, Psi diagonal
@@ -54,8 +53,8 @@ class FactorAnalysis(
     Attributes
     ----------
     weights_ (k,), means_ (k, d), loadings_ (k, d, q), uniquenesses_ (k, d), covariances_ (k, d, d)
-        Loadings, where none is constrained, turned so that L' Psi^-1 L is diagonal and decreasing. With one component also ``mean_`` (d,), and
-        ``loadings_`` (d, q), ``uniquenesses_`` (d,), ``covariance_`` (d, d) without the first axis.
+        Loadings, where none is constrained, turned so that L' Psi^-1 L is diagonal and decreasing. With one component also
+        ``mean_`` (d,), and ``loadings_`` (d, q), ``uniquenesses_`` (d,), ``covariance_`` (d, d) without the first axis.
     noise_variance_ : float or array
         Spherical noise; otherwise the uniquenesses.
     converged_, status_, n_iter_, log_likelihood_, objective_, trace_, starts_, result_
@@ -144,7 +143,9 @@ class FactorAnalysis(
             raise ValueError(f"covariance must be a symmetric matrix of finite numbers, got shape {S.shape}")
         values, vectors = np.linalg.eigh(S)
         if values[0] < -1e-8 * values[-1]:
-            raise ValueError(f"covariance has the negative eigenvalue {values[0]:.3g}, so it is no covariance; check its entries")
+            raise ValueError(
+                f"covariance has the negative eigenvalue {values[0]:.3g}, so it is no covariance; check its entries"
+            )
         if self.n_components != 1:
             raise ValueError(f"n_components={self.n_components}: a mixture needs the rows themselves; use fit(X)")
         if not n > 0:
@@ -179,6 +180,9 @@ class FactorAnalysis(
     icl = methods.icl
     icl_entropy = methods.icl_entropy
     summary = methods.summary
+    standard_errors = inference.standard_errors
+    confint = inference.confint
+    plot = own_pictures.plot_factors
     save = methods.save
 
     def published_as(self, result: Result) -> dict[str, Any]:
@@ -227,8 +231,9 @@ def _named(self: Any, result: Result) -> Result:
     if numbers_of <= room or result.model.constraints or result.model.prior is not None:
         return result
     message = (
-        f"{Status.RIDGE.value}: {q} factors of {d} columns have {numbers_of} loadings and uniquenesses for {room} variances and "
-        "covariances. The covariance is estimated, the loadings are one choice of many; use fewer factors or noise_type='spherical'"
+        f"{Status.RIDGE.value}: {q} factors of {d} columns have {numbers_of} loadings and uniquenesses for {room} variances "
+        "and covariances. The covariance is estimated, the loadings are one choice of many; use fewer factors or "
+        "noise_type='spherical'"
     )
     return dataclasses.replace(result, status=Status.RIDGE, message=message)
 
@@ -238,6 +243,7 @@ def _heywood_words(self: Any, low: NDArray[np.bool_], floor: float) -> str:
     cases = [f"{str(names[j])!r}" + (f" in component {k}" if len(low) > 1 else "") for k, j in np.argwhere(low)]
     told = ", ".join(cases[:5]) + (f" and {len(cases) - 5} more" if len(cases) > 5 else "")
     return (
-        f"{Status.BOUNDARY.value}: Heywood case, the uniqueness of {told} is at its floor of {floor:g} of the column's variance, so the "
-        "factors explain the column entirely; use fewer factors, prior='default', or a lower floor if that is what you expect"
+        f"{Status.BOUNDARY.value}: Heywood case, the uniqueness of {told} is at its floor of {floor:g} of the column's "
+        "variance, so the factors explain the column entirely; use fewer factors, prior='default', or a lower floor if that "
+        "is what you expect"
     )

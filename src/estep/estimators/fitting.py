@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from estep.core.collapse import Collapsed
 from estep.core.result import Result, StartRow, StartTable, Status
 from estep.engine.restart import fit_starts
-from estep.engine.words import REMEDIES, collapse_words
+from estep.engine.words import collapse_words, remedies
 from estep.estimators.starts import Task, starts_of
 from estep.families.normal_shapes import numbers
 from estep.models.latent import Latent
@@ -31,14 +31,15 @@ def solve(task: Task) -> Result:
         rows, why = result.starts.rows if result.starts else (), None
     except Collapsed as gone:
         if not rescuable:
-            raise _hopeless(gone) from None
+            raise _hopeless(gone, model) from None
         result, rows, why = None, (), collapse_words(gone)
     if result is not None and (not rescuable or any(row.usable and row.polished for row in rows)):
         return result
+    why = why or next(row.message for row in rows if not row.usable)
     try:
-        return _rescued(rows, why or next(row.message for row in rows if not row.usable), _run(model.with_prior({}), data, _elsewhere(task)))
+        return _rescued(rows, why, _run(model.with_prior({}), data, _elsewhere(task)))
     except Collapsed as gone:
-        raise _hopeless(gone) from None
+        raise _hopeless(gone, model) from None
 
 
 def _elsewhere(task: Task) -> Task:
@@ -48,8 +49,8 @@ def _elsewhere(task: Task) -> Task:
     return dataclasses.replace(task, control=dataclasses.replace(task.control, ledger=held))
 
 
-def _hopeless(gone: Collapsed) -> ValueError:
-    return ValueError(f"{collapse_words(gone)} at the start, so there is nothing to continue from ({REMEDIES})")
+def _hopeless(gone: Collapsed, model: Latent) -> ValueError:
+    return ValueError(f"{collapse_words(gone)} at the start, so there is nothing to continue from ({remedies(model)})")
 
 
 def _settings(prior: Any, k: int) -> dict[str, Any]:

@@ -33,6 +33,12 @@ def read_covariates(self: Any, covariates: Any, x: Any, *, reset: bool) -> Array
     given, names = _matrix(covariates)
     if len(given) != count(x):
         raise ValueError(f"covariates have {len(given)} rows, expected {count(x)}: one for each row of X")
+    if not np.isfinite(given).all():
+        row, j = (int(i) for i in np.argwhere(~np.isfinite(given))[0])
+        raise ValueError(
+            f"covariates: row {row} has no finite value in column {names[j]!r}; class sizes depend on it, so drop such "
+            "rows, or leave the column out"
+        )
     if reset:
         self.covariate_names_ = np.array(names)
     elif known is not None and (len(names) != len(known) or (own_names(covariates) is not None and names != [*known])):

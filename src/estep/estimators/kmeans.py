@@ -19,6 +19,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Cluster
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
+from estep.core.protocols import Chunk
 from estep.core.record import Array
 from estep.core.result import Result
 from estep.core.support import Constraints
@@ -141,9 +142,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportM
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the weighted sum of squared distances to the nearest centre."""
         check_is_fitted(self, "result_")
-        rows = self._rows(X, sample_weight)
-        nearest = _squares(rows.x, self.cluster_centers_).min(axis=1)
-        return -float(nearest.sum() if rows.weight is None else nearest @ rows.weight)
+        data = self._rows(X, sample_weight).data(self.n_jobs)
+        return -float(data.sum(lambda chunk: _inertia(chunk, self.cluster_centers_)))
 
     plot = pictures.plot
     animate = pictures.animate
@@ -206,6 +206,12 @@ def at_centres(model: Latent, centres: Array) -> LatentParams:
     """Starting parameters with the given centres."""
     neutral = model.start()
     return LatentParams(neutral.structure, NormalParams(centres, model.constraints.fixed["covariances"]))
+
+
+def _inertia(chunk: Chunk, centres: Array) -> float:
+    """Weighted sum of squared distances to the nearest centre."""
+    nearest = _squares(chunk.x, centres).min(axis=1)
+    return float(nearest.sum() if chunk.weight is None else nearest @ chunk.weight)
 
 
 def _squares(x: Array, centres: Array) -> Array:

@@ -13,7 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from estep.core.protocols import Explained
 from estep.core.record import Array
 from estep.core.result import Result
-from estep.estimators import gated_methods, methods
+from estep.estimators import gated_methods, methods, pictures
+from estep.estimators import inference_methods as inference
 from estep.estimators.columns import read_columns
 from estep.estimators.gated_methods import names_of_covariates, read_covariates
 from estep.estimators.items import Profiles, item_names, profiles, sizes_of, tables_of
@@ -161,6 +162,9 @@ class LatentClass(CallbackSupportMixin, DensityMixin, BaseEstimator):
     icl = gated_methods.icl
     icl_entropy = gated_methods.icl_entropy
     summary = methods.summary
+    standard_errors = inference.gated_standard_errors
+    confint = inference.gated_confint
+    plot = pictures.plot
     save = methods.save
 
     def fit_statistics(self, X: Any, sample_weight: Any = None, *, by: Any = None, covariates: Any = None) -> TableFit:
@@ -307,7 +311,7 @@ def _notes(self: LatentClass, rows: Rows, seen: Explained, found: TableFit) -> l
     tables = tables_of(model.family, params.family, rows.d)
     said = _about_items(names, tables, rows)
     if found.df is not None and found.df <= 0:
-        said.append(f"{found.df} degrees of freedom: {found.why}")
+        said.append(f"{found.df} degrees of freedom: {found.why.removeprefix('no p value: ')}")
     said += _about_classes(tables, seen, _weight(rows), model.k)
     return said
 

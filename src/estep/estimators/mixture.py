@@ -10,6 +10,7 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 
 from estep.core.record import Array
 from estep.estimators import methods, pictures
+from estep.estimators import inference_methods as inference
 from estep.estimators.seam import Arguments, Spec, fit_latent
 from estep.estimators.settings import check_settings
 from estep.families.noise import WithNoise
@@ -135,6 +136,8 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     icl = methods.icl
     icl_entropy = methods.icl_entropy
     summary = methods.summary
+    standard_errors = inference.standard_errors
+    confint = inference.confint
     plot = pictures.plot
     animate = pictures.animate
     save = methods.save
@@ -261,6 +264,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     icl = methods.icl
     icl_entropy = methods.icl_entropy
     summary = methods.summary
+    standard_errors = inference.standard_errors
+    confint = inference.confint
     plot = pictures.plot
     animate = pictures.animate
     save = methods.save

@@ -17,7 +17,8 @@ from estep.engine.passing import passing_result
 from estep.engine.presets import variant_of
 from estep.engine.restart import Start
 from estep.engine.run import Control
-from estep.estimators import methods
+from estep.estimators import inference_methods as inference
+from estep.estimators import methods, own_pictures
 from estep.estimators.bootstrap_em import bootstrap_imputations
 from estep.estimators.columns import column_names, table_of
 from estep.estimators.constraints import constraints_of
@@ -40,9 +41,7 @@ from estep.structures.iid import Iid
 NAMES = {"mean": "means", "covariance": "covariances"}
 
 
-class MultivariateNormal(
-    OneToOneFeatureMixin, TransformerMixin, CallbackSupportMixin, DensityMixin, BaseEstimator
-):
+class MultivariateNormal(OneToOneFeatureMixin, TransformerMixin, CallbackSupportMixin, DensityMixin, BaseEstimator):
     """Mean and covariance of normal rows with missing entries, by maximum likelihood; fills in what is missing.
 
     ``x ~ N(mean, covariance)``; every row counts with what it shows (exact where entries are missing at random).
@@ -214,6 +213,9 @@ class MultivariateNormal(
         return methods.aic(self, X, None, sample_weight)
 
     summary = methods.summary
+    standard_errors = inference.standard_errors
+    confint = inference.confint
+    plot = own_pictures.plot_imputed
     save = methods.save
 
     @property
@@ -227,6 +229,10 @@ class MultivariateNormal(
         mean, covariance = found.pop("means_")[0], found.pop("covariances_")[0]
         found.pop("weights_")
         return {**found, "params_": {"mean": mean, "covariance": covariance}, "mean_": mean, "covariance_": covariance}
+
+    @property
+    def _reports(self) -> Mapping[str, str]:
+        return NAMES
 
     def _rows(self, X: Any) -> tuple[NormalParams, Array]:
         """The fitted parameters and the rows of ``X``."""
@@ -308,15 +314,18 @@ def _judged(result: Result, task: Task, patterns: MissingPatterns, names: list[s
         return dataclasses.replace(result, status=Status.RIDGE, message=_ridge_words(patterns.never_together, names))
     if isinstance(task.init, Mapping):
         named = name_saddle(result.model, task.data, result)
-        return dataclasses.replace(named, message=named.message.replace("covariances[0, ", "covariance[").replace("means[0, ", "mean["))
+        return dataclasses.replace(
+            named, message=named.message.replace("covariances[0, ", "covariance[").replace("means[0, ", "mean[")
+        )
     return leave_saddles(result.model, task.data, result, task.variant, task.control)
 
 
 def _ridge_words(pairs: list[tuple[int, int]], names: list[str]) -> str:
-    told = "; ".join(f"{names[i]!r} and {names[j]!r}" for i, j in pairs[:3]) + (f"; and {len(pairs) - 3} more pairs" if pairs[3:] else "")
-    return (
-        f"{Status.RIDGE.value}: no row shows both of {told}, so the likelihood says nothing about their covariance given the other "
-        "columns. What is reported is one of equally likely values, reached from a start without correlation between them; "
-        "prior='default' makes the estimate unique, rows that show both would make it known"
+    told = "; ".join(f"{names[i]!r} and {names[j]!r}" for i, j in pairs[:3]) + (
+        f"; and {len(pairs) - 3} more pairs" if pairs[3:] else ""
     )
-
+    return (
+        f"{Status.RIDGE.value}: no row shows both of {told}, so the likelihood says nothing about their covariance given the "
+        "other columns. What is reported is one of equally likely values, reached from a start without correlation between "
+        "them; prior='default' makes the estimate unique, rows that show both would make it known"
+    )

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
@@ -23,8 +22,8 @@ from estep.engine.presets import variant_of
 from estep.engine.restart import Start, fit_starts
 from estep.engine.run import Control
 from estep.engine.stop import AllPasses
-from estep.estimators import methods
-from estep.estimators.columns import read_columns, table_of
+from estep.estimators import methods, own_pictures
+from estep.estimators.counts import COUNTS, document_of, held_out_score, read_counts, thinned
 from estep.estimators.fitting import seed_of
 from estep.estimators.rows import read_weight
 from estep.estimators.settings import check_settings, require_integer
@@ -36,14 +35,6 @@ from estep.models.plsa import Plsa, PlsaParams, mixed
 from estep.views.topics import topics_text
 
 DEFAULT = {"words": 1.01, "topics": 1.1}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Counts:
-    """How rows are read: counts, dense or sparse."""
-
-    sparse: bool = True
-    nonnegative: bool = True
 
 
 class PLSA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMixin, BaseEstimator):
@@ -144,11 +135,12 @@ class PLSA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMix
         require_integer(self.n_topics, "n_topics")
         require_integer(self.fold_iter, "fold_iter")
         self._check_tempering()
-        counts = self._counts(X, reset=True)
+        counts = read_counts(self, X, reset=True)
         weight = read_weight(sample_weight, counts.shape[0])
         if not counts.sum() > 0:
             raise ValueError("X holds no token at all, so there is nothing to find topics in; bring counts above zero")
-        model = Plsa(self.n_topics, counts.shape[1], counts.shape[0], times=weight, **self._smoothing())
+        more_words, more_topics = self._smoothing()
+        model = Plsa(self.n_topics, counts.shape[1], counts.shape[0], more_words, more_topics, times=weight)
         seed = seed_of(self.random_state)
         with watcher(self, X, y, lambda state: self.published_as(passing_result(model, state))) as watch:
             control = Control(tol=self.tol, max_iter=self.max_iter, watch=watch, catch=not getattr(self, "_enclosed", False))
@@ -163,19 +155,19 @@ class PLSA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMix
     def transform(self, X: Any) -> Array:
         """Topics of documents by fold-in, (documents, K): the topics' words are held, only the documents' shares are fitted."""
         check_is_fitted(self, "result_")
-        return self._folded(self._counts(X, reset=False))
+        return self._folded(read_counts(self, X, reset=False))
 
     def score_samples(self, X: Any) -> Array:
         """Log-likelihood of each document's tokens at its folded-in topics, (documents,), in nats."""
         check_is_fitted(self, "result_")
-        counts = self._counts(X, reset=False)
+        counts = read_counts(self, X, reset=False)
         logs = counts.data * np.log(mixed(self._folded(counts), self.topics_, counts))
         return np.asarray(type(counts)((logs, counts.indices, counts.indptr), shape=counts.shape).sum(axis=1)).ravel()
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Mean log-likelihood a token, in nats, at the documents' folded-in topics: minus the log of ``perplexity``."""
         check_is_fitted(self, "result_")
-        counts = self._counts(X, reset=False)
+        counts = read_counts(self, X, reset=False)
         weight = read_weight(sample_weight, counts.shape[0])
         weight = np.ones(counts.shape[0]) if weight is None else weight
         tokens = float(weight @ np.asarray(counts.sum(axis=1)).ravel())
@@ -198,6 +190,7 @@ class PLSA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMix
         check_is_fitted(self, "result_")
         return topics_text(self.result_, self.topic_weights_, self.top_words(10, names))
 
+    plot = own_pictures.plot_topics
     save = methods.save
 
     def published_as(self, result: Result) -> dict[str, Any]:
@@ -234,7 +227,7 @@ class PLSA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMix
                 self._refuse_impossible(starts[0].make(), counts)
             return fit_starts(model, data, starts, variant, control)
         kept, held = thinned(counts, self.held_out, np.random.default_rng([seed, 0]))
-        score = _held_out_score(held, weight)
+        score = held_out_score(held, weight)
         start = self._starts(model, seed)[0].make()
         data = Memory(kept, weight=weight, n_jobs=self.n_jobs)
         result, _, self.tempering_path_ = tempered(model, data, start, score, float(self.tempering), variant, control)
@@ -262,9 +255,11 @@ class PLSA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMix
     def _refuse_impossible(self, params: PlsaParams, counts: Any) -> None:
         lost = np.flatnonzero(mixed(params.documents, params.topics, counts) <= 0)
         if lost.size:
-            row = int(np.searchsorted(counts.indptr, lost[0], side="right")) - 1
+            row = document_of(counts, lost[0])
             word = self._words(None)[counts.indices[lost[0]]]
-            raise ValueError(f"init gives word {word!r} of document {row} probability zero, which EM never leaves; begin above zero")
+            raise ValueError(
+                f"init gives word {word!r} of document {row} probability zero, which EM never leaves; begin above zero"
+            )
 
     def _ordered(self, result: Result, counts: Any, weight: Any) -> Result:
         """Topics in decreasing weight where the starts were random; documents without tokens with equal shares."""
@@ -285,7 +280,7 @@ class PLSA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMix
         return np.asarray(tokens @ result.params.documents / tokens.sum())
 
     def _folded(self, counts: Any, result: Result | None = None) -> Array:
-        """Shares (documents, K) at which the likelihood of ``counts`` under the fitted topics is highest: it is concave in them."""
+        """Shares (documents, K) at which ``counts`` are likeliest under the fitted topics; the likelihood is concave there."""
         fitted = self.result_ if result is None else result
         topics = fitted.params.topics
         if fitted.model.more_words == 0:
@@ -296,7 +291,9 @@ class PLSA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMix
         if not counts.nnz:
             return start.documents
         data = Memory(counts, n_jobs=self.n_jobs)
-        folded = fit(model, data, start, dataclasses.replace(variant_of("em", "none"), stop=AllPasses()), max_iter=self.fold_iter)
+        folded = fit(
+            model, data, start, dataclasses.replace(variant_of("em", "none"), stop=AllPasses()), max_iter=self.fold_iter
+        )
         gain = float(np.diff(folded.trace.objective[-2:]).sum())
         if gain > max(self.tol, 1e-8) * folded.n:
             words = f"PLSA: fold-in still gains {gain:.3g} nats a pass after fold_iter={self.fold_iter} passes; raise it"
@@ -307,47 +304,33 @@ class PLSA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMix
         unseen = np.flatnonzero(topics.sum(axis=0)[counts.indices] <= 0)
         if unseen.size:
             word = self._words(None)[counts.indices[unseen[0]]]
-            row = int(np.searchsorted(counts.indptr, unseen[0], side="right")) - 1
+            row = document_of(counts, unseen[0])
             raise ValueError(
-                f"X: document {row} holds the word {word!r}, which no training document holds, so no topic can produce it; leave the "
-                "column out, or fit with prior='default', which leaves every word a little probability"
+                f"X: document {row} holds the word {word!r}, which no training document holds, so no topic can produce it; "
+                "leave the column out, or fit with prior='default', which leaves every word a little probability"
             )
 
     # --- what the user gave ---
 
-    def _counts(self, X: Any, reset: bool) -> Any:
-        """Counts as ``csr_array`` of floats without explicit zeros."""
-        from scipy.sparse import csr_array
-
-        x = read_columns(self, table_of(X), _Counts(), reset=reset)
-        counts = csr_array(x, dtype=float)
-        counts.sum_duplicates()
-        counts.eliminate_zeros()
-        bad = np.flatnonzero(~(counts.data > 0))
-        if bad.size:
-            at = int(bad[0])
-            row = int(np.searchsorted(counts.indptr, at, side="right")) - 1
-            what = "NaN" if np.isnan(counts.data[at]) else f"{counts.data[at]:g}: Negative values in data passed to PLSA"
-            raise ValueError(f"X[{row}, {int(counts.indices[at])}] is {what}; counts of words are numbers >= 0, with none missing")
-        return counts
-
-    def _smoothing(self) -> dict[str, float]:
+    def _smoothing(self) -> tuple[float, float]:
         given = DEFAULT if isinstance(self.prior, str) and self.prior == "default" else self.prior
         if given is None:
-            return {}
+            return 0.0, 0.0
         if not isinstance(given, Mapping) or set(given) - set(DEFAULT):
             raise ValueError(f"prior must be None, 'default' or a dict of {sorted(DEFAULT)}, got {self.prior!r}")
         values = {name: float(numbers(given.get(name, 1.0), f"prior[{name!r}]")) for name in DEFAULT}
         for name, value in values.items():
             if not 1.0 <= value < np.inf:
                 raise ValueError(f"prior[{name!r}] must be a Dirichlet parameter >= 1 (1 is no prior), got {value:g}")
-        return {"more_words": values["words"] - 1.0, "more_topics": values["topics"] - 1.0}
+        return values["words"] - 1.0, values["topics"] - 1.0
 
     def _check_tempering(self) -> None:
         for name, value in (("tempering", self.tempering), ("held_out", self.held_out)):
             fine = isinstance(value, int | float | np.number) and not isinstance(value, bool) and 0.0 < float(value) < 1.0
             if not fine and not (name == "tempering" and value is None):
-                raise ValueError(f"{name} must be a number between 0 and 1{' or None' if name == 'tempering' else ''}, got {value!r}")
+                raise ValueError(
+                    f"{name} must be a number between 0 and 1{' or None' if name == 'tempering' else ''}, got {value!r}"
+                )
 
     def _words(self, names: Sequence[str] | None) -> list[str]:
         if names is not None:
@@ -371,32 +354,6 @@ class PLSA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMix
         return methods.enclosed(super().__sklearn_clone__())
 
     def __sklearn_tags__(self) -> Any:
-        tags = methods.tags(super().__sklearn_tags__(), _Counts())
+        tags = methods.tags(super().__sklearn_tags__(), COUNTS)
         tags.input_tags.allow_nan = False
         return tags
-
-
-def thinned(counts: Any, share: float, rng: np.random.Generator) -> tuple[Any, Any]:
-    """Counts split token by token: kept, and held out with probability ``share``; a count's fraction is kept."""
-    whole = np.floor(counts.data)
-    held = rng.binomial(whole.astype(np.int64), share).astype(float)
-    parts = []
-    for data in (counts.data - held, held):
-        part = type(counts)((data, counts.indices.copy(), counts.indptr.copy()), shape=counts.shape)
-        part.eliminate_zeros()
-        parts.append(part)
-    if not parts[1].nnz or not parts[0].nnz:
-        raise ValueError(f"held_out={share:g} leaves no token on one side; bring more tokens or another share")
-    return parts[0], parts[1]
-
-
-def _held_out_score(held: Any, weight: NDArray[Any] | None) -> Any:
-    """Held-out log-likelihood a token; a word that no topic holds counts as one in the number of words."""
-    rows = np.repeat(np.arange(held.shape[0]), np.diff(held.indptr))
-    tokens = held.data if weight is None else held.data * weight[rows]
-
-    def score(params: PlsaParams, beta: float) -> float:
-        mix = np.maximum(mixed(params.documents, params.topics, held), 1e-12)
-        return float(tokens @ np.log(mix)) / float(tokens.sum())
-
-    return score

@@ -61,8 +61,8 @@ def refuse_holes(design: Array, names: tuple[str, ...], y: Any) -> None:
         return
     row, j = (int(v) for v in np.argwhere(~np.isfinite(design))[0])
     raise ValueError(
-        f"X: row {row} has no value in column {names[j]!r}, and a regression says nothing of its covariates; give complete "
-        "rows, or model covariates and response jointly (MultivariateNormal)"
+        f"X: row {row} has no value (NaN or inf) in column {names[j]!r}, and a regression says nothing of its covariates; "
+        "give complete rows, or model covariates and response jointly (MultivariateNormal)"
     )
 
 

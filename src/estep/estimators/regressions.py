@@ -8,9 +8,9 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin, with_callbacks
-from sklearn.utils import RegressorTags
 
-from estep.estimators import methods
+from estep.estimators import inference_methods as inference
+from estep.estimators import methods, own_pictures
 from estep.estimators import regression_methods as regression
 from estep.estimators.columns import table_of
 from estep.estimators.regression_starts import regression_starts
@@ -189,18 +189,15 @@ class MixtureOfRegressions(CallbackSupportMixin, BaseEstimator):
     icl_entropy = regression.icl_entropy
     sample = regression.sample
     summary = methods.summary
+    standard_errors = inference.regression_standard_errors
+    confint = inference.regression_confint
+    plot = own_pictures.plot_regressions
     save = regression.save
 
     def __sklearn_clone__(self) -> Any:
         return methods.enclosed(super().__sklearn_clone__())
 
     def __sklearn_tags__(self) -> Any:
-        return regression_tags(super().__sklearn_tags__())
-
-
-def regression_tags(tags: Any) -> Any:
-    """scikit-learn tags of a regressor whose score is a log-likelihood."""
-    tags.estimator_type = "regressor"
-    tags.regressor_tags = RegressorTags(poor_score=True)
-    tags.target_tags.required = True
-    return tags
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True  # not tagged as a regressor, for those have no predict_proba
+        return tags

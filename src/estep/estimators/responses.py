@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.validation import column_or_1d
 
 from estep.core.record import Array
 from estep.estimators.columns import column_names, is_missing, own_names, plain, read_matrix
@@ -138,7 +139,8 @@ def read_response(self: Any, y: Any, family: Any, n: int, *, reset: bool) -> Arr
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         return np.full(n, np.nan)
     values = np.asarray(y) if not hasattr(y, "to_numpy") else y.to_numpy()
-    values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = column_or_1d(values, warn=True)
     kind = getattr(family, "classes", "none")
     if len(values) != n or values.ndim not in ((1, 2) if kind == "two" else (1,)):
         raise ValueError(f"y has shape {values.shape}, expected ({n},): one response a row of X")
@@ -157,6 +159,8 @@ def _coded(self: Any, values: NDArray[Any], kind: str, reset: bool) -> Array:
     """Codes 0 .. m - 1 of classes, NaN where missing; a fit learns the classes (``classes_``)."""
     if values.dtype.kind == "f":
         _finite(values)
+        if (values[~np.isnan(values)] != np.floor(values[~np.isnan(values)])).any():
+            raise ValueError("Unknown label type: y holds numbers that are not whole; give classes, or a family for numbers")
     missing = np.array([is_missing(v) for v in values.tolist()], dtype=bool)
     told = values[~missing]
     told = told if told.dtype.kind in "biuf" else np.array([str(v) for v in told.tolist()])

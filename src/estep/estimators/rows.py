@@ -12,6 +12,7 @@ from estep.core.record import Array
 from estep.core.rows import count, is_sparse, take
 from estep.data.distinct import distinct
 from estep.data.memory import Memory
+from estep.data.planes import Unkept
 from estep.estimators.columns import coded, is_missing, levels_of, plain, read_columns
 from estep.estimators.labels import class_names, read_labels
 
@@ -20,7 +21,7 @@ DISTINCT_LOOK = 10_000
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
-    """What a user gives for the rows: ``X`` and ``fit``'s row keywords (``offset``: regressions; ``covariates``: class sizes)."""
+    """What a user gives for the rows: ``X`` and row keywords (``offset``: of regressions; ``covariates``: of class sizes)."""
 
     X: Any
     y: Any = None
@@ -84,11 +85,13 @@ class Rows:
         """Total weight."""
         return float(self.n if self.weight is None else self.weight.sum())
 
-    def data(self, n_jobs: int | None) -> Memory:
+    def data(self, n_jobs: int | None) -> Any:
         """The rows as a data plane."""
+        if isinstance(self.x, Unkept):
+            return self.x.data(self.weight, self.allowed, self.given, n_jobs)
         return Memory(self.x, weight=self.weight, allowed=self.allowed, given=self.given, n_jobs=n_jobs)
 
-    def part(self, rows: NDArray[np.intp], n_jobs: int | None) -> Memory:
+    def part(self, rows: NDArray[np.intp], n_jobs: int | None) -> Any:
         """Some of the rows as a data plane of their own."""
         return self.data(n_jobs) if len(rows) == self.n else self._picked(rows).data(n_jobs)
 

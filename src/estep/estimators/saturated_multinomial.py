@@ -20,7 +20,7 @@ from estep.engine.passing import passing_result
 from estep.engine.presets import variant_of
 from estep.engine.restart import Start, fit_starts
 from estep.engine.run import Control
-from estep.estimators import methods
+from estep.estimators import methods, own_pictures
 from estep.estimators.columns import column_names, table_of
 from estep.estimators.fitting import seed_of
 from estep.estimators.rows import Arguments, Rows, Target, read_rows
@@ -178,7 +178,9 @@ class SaturatedMultinomial(CallbackSupportMixin, DensityMixin, BaseEstimator):
         for i, row in enumerate(np.asarray(few.x, dtype=float)):
             cells, chance = model.completions(params, row)
             if not chance.sum() > 0:
-                raise ValueError(f"X: the fitted table gives probability zero to {self._shown(row)}, so nothing can be drawn for it")
+                raise ValueError(
+                    f"X: the fitted table gives probability zero to {self._shown(row)}, so nothing can be drawn for it"
+                )
             at = np.flatnonzero(member == i)
             drawn[:, at] = model.cells[rng.choice(cells, size=(n_draws, at.size), p=chance)]
         return self._as_levels(drawn)
@@ -213,6 +215,7 @@ class SaturatedMultinomial(CallbackSupportMixin, DensityMixin, BaseEstimator):
         check_is_fitted(self, "result_")
         return cells_text(self.result_, self._names(), self.levels_)
 
+    plot = own_pictures.plot_table
     save = methods.save
 
     def published_as(self, result: Result) -> dict[str, Any]:
@@ -248,15 +251,18 @@ class SaturatedMultinomial(CallbackSupportMixin, DensityMixin, BaseEstimator):
         whole = math.prod(levels) <= WHOLE_TABLE
         if not whole and (margins or alpha.ndim or float(alpha) != 1.0):
             raise ValueError(
-                f"X: the table has {math.prod(levels):.3g} cells, and a prior or margins need them all (at most {WHOLE_TABLE}); use "
-                "prior=None and margins=None, which keep only the cells that rows reach, or fewer columns or levels"
+                f"X: the table has {math.prod(levels):.3g} cells, and a prior or margins need all of them (at most "
+                f"{WHOLE_TABLE}); use prior=None and margins=None, which keep only the cells that rows reach, or fewer columns "
+                "or levels"
             )
         if alpha.ndim and alpha.shape != levels:
             raise ValueError(f"prior has shape {alpha.shape}, expected a number or the table's shape {levels}")
         cells = table_cells(levels) if whole else reached_cells(np.asarray(rows.x, dtype=float), levels)
         each = np.broadcast_to(alpha, levels)[tuple(cells.T)] if alpha.ndim else np.full(len(cells), float(alpha))
         if np.isinf(each).any() or (each < 0).any():
-            raise ValueError(f"prior must be numbers >= 0, with NaN where a cell cannot occur; found {float(np.nanmin(each)):g}")
+            raise ValueError(
+                f"prior must be numbers >= 0, with NaN where a cell cannot occur; found {float(np.nanmin(each)):g}"
+            )
         kept = ~np.isnan(each)
         if not kept.any():
             raise ValueError("prior declares every cell impossible; give at least one a number")
@@ -269,7 +275,9 @@ class SaturatedMultinomial(CallbackSupportMixin, DensityMixin, BaseEstimator):
         found = [names.index(c) if isinstance(c, str) and c in names else c for c in chosen]
         for c in found:
             if not isinstance(c, int | np.integer) or not 0 <= c < len(names):
-                raise ValueError(f"{argument}: there is no column {c!r}; the columns are {names[:8]} (or 0 to {len(names) - 1})")
+                raise ValueError(
+                    f"{argument}: there is no column {c!r}; the columns are {names[:8]} (or 0 to {len(names) - 1})"
+                )
         if len(set(found)) < len(found):
             raise ValueError(f"{argument} names a column twice: {list(chosen)}")
         return tuple(int(c) for c in found)
@@ -291,11 +299,16 @@ class SaturatedMultinomial(CallbackSupportMixin, DensityMixin, BaseEstimator):
 
     def _refuse_impossible(self, model: Saturated, start: CellProbs, rows: Rows, names: list[str]) -> None:
         data = Chunk(("start", 0, rows.n), rows.x)
-        for params, why in ((model.start(), "prior declares every cell that agrees with it impossible"), (start, "init gives it zero")):
+        for params, why in (
+            (model.start(), "prior declares every cell that agrees with it impossible"),
+            (start, "init gives it zero"),
+        ):
             lost = np.flatnonzero(np.isneginf(model.explain(params, data).log_density))
             if lost.size:
                 row = np.asarray(rows.x, dtype=float)[lost[0]]
-                raise ValueError(f"X holds a row with {self._shown(row, names)}, but {why}; correct the row, or raise these cells")
+                raise ValueError(
+                    f"X holds a row with {self._shown(row, names)}, but {why}; correct the row, or raise these cells"
+                )
 
     # --- rows to and fro ---
 
@@ -330,7 +343,9 @@ class SaturatedMultinomial(CallbackSupportMixin, DensityMixin, BaseEstimator):
         model = result.model
         if not isinstance(model, Saturated) or [len(v) for v in columns.get("levels_", [])] != list(model.levels):
             raise ValueError("its levels are not those of its table")
-        if model.cells.shape != (len(result.params.probs), len(model.levels)) or columns.get("n_features_in_") != len(model.levels):
+        if model.cells.shape != (len(result.params.probs), len(model.levels)) or columns.get("n_features_in_") != len(
+            model.levels
+        ):
             raise ValueError("its cells are not those of its probabilities")
         if (model.cells < 0).any() or (model.cells >= np.array(model.levels)).any():
             raise ValueError("its cells lie outside its table")

@@ -21,6 +21,7 @@ import numpy as np
 
 from estep.core.result import Result
 from estep.core.rows import is_sparse
+from estep.data.planes import Unkept
 from estep.engine.presets import variant_of
 from estep.engine.run import Control
 from estep.engine.state import State
@@ -46,7 +47,7 @@ class Spec:
 
     ``structure`` None stands for independent rows, or, where the user gave ``by``, for weights of each group's own.
     ``argument`` is the setting that names k, for errors; ``starts`` makes starts of the estimator's own (``Task.own``);
-    ``em`` is the variant that the setting ``algorithm="em"`` stands for, None for plain EM.
+    ``settings`` stand in for the estimator's own ``init``, ``fixed`` or ``algorithm``, where it has other words for them.
     """
 
     family: Any
@@ -55,7 +56,7 @@ class Spec:
     noise: bool = False
     argument: str = "n_components"
     starts: Any = None
-    em: Any = None
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def read(self: Any, arguments: Arguments, target: Target, *, reset: bool) -> Rows:
@@ -93,7 +94,7 @@ def fit_latent(self: Any, arguments: Arguments, spec: Spec) -> Any:
     structure = spec.structure or _default_structure(self)
     data = rows.data(self.n_jobs)
     model = Latent(structure, family, k).bind(data)
-    model = dataclasses.replace(model, constraints=constraints_of(model, rows.d, self.fixed, self.tied))
+    model = dataclasses.replace(model, constraints=constraints_of(model, rows.d, _setting(self, spec, "fixed"), self.tied))
     with watcher(self, arguments.X, arguments.y, lambda state: _passing(self, model, state)) as watch:
         result = solve(_task(self, model, rows, data, spec, watch))
     if isinstance(self.init, str) and rows.allowed is None and not model.constraints and not _orders(self.prior):
@@ -112,10 +113,10 @@ def _task(self: Any, model: Latent, rows: Rows, data: Any, spec: Spec, watch: An
         model=model,
         rows=rows,
         data=data,
-        init=self.init,
+        init=_setting(self, spec, "init"),
         n_init=self.n_init,
         prior=self.prior,
-        variant=variant_of(_algorithm(self, spec), self.accelerate),
+        variant=variant_of(_setting(self, spec, "algorithm"), self.accelerate),
         control=Control(
             tol=self.tol,
             max_iter=self.max_iter,
@@ -132,14 +133,13 @@ def _task(self: Any, model: Latent, rows: Rows, data: Any, spec: Spec, watch: An
     )
 
 
-def _algorithm(self: Any, spec: Spec) -> Any:
-    plain = isinstance(self.algorithm, str) and self.algorithm == "em"
-    return spec.em if spec.em is not None and plain else self.algorithm
+def _setting(self: Any, spec: Spec, name: str) -> Any:
+    return spec.settings.get(name, getattr(self, name))
 
 
 def worth_collapsing(family: Any, rows: Rows) -> bool:
     """Whether equal rows are counted once: where rows take few values."""
-    return bool(getattr(family, "discrete", False)) and not is_sparse(rows.x)
+    return bool(getattr(family, "discrete", False)) and not isinstance(rows.x, Unkept) and not is_sparse(rows.x)
 
 
 def _with_levels(self: Any, family: Any) -> Any:

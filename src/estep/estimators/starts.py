@@ -152,9 +152,10 @@ def _seated(model: Latent, proposal: Proposal, task: Task) -> Proposal:
     if not set(model.constraints.fixed) & set(model.family.names):
         return proposal
     means = model.constraints.fixed.get("means")
-    costs = (
-        _far_from_means(means, proposal, task) if means is not None and means.ndim == 2 else _unlikely(model, proposal, task)
-    )
+    if means is not None and means.ndim == 2 and not hasattr(model.family, "features"):
+        costs = _far_from_means(means, proposal, task)
+    else:
+        costs = _unlikely(model, proposal, task)
     from scipy.optimize import linear_sum_assignment
 
     resp, m = proposal.resp.copy(), len(costs)
@@ -229,7 +230,7 @@ def _replaced(part: Any, values: Mapping[str, Array]) -> Any:
 
 def _around(model: Latent, values: Mapping[str, Array], task: Task) -> LatentParams:
     """The parameters that are not given: an M-step from the classes that the given ones make of the rows."""
-    normal = set(model.family.names) == {"means", "covariances"}
+    normal = set(model.family.names) == {"means", "covariances"} and not hasattr(model.family, "features")
     if ("means" not in values) if normal else not set(values) & set(model.family.names):
         least = "the means" if normal else f"one of {[*model.family.names]}"
         raise ValueError(f"init gives {sorted(values)}; give at least {least} (or every parameter)")

@@ -223,7 +223,7 @@ class FactorNormal:
             return constraints
         if "uniquenesses" in constraints.tied:
             raise ValueError(
-                f"tied['uniquenesses']: noise_type={self.noise_type!r}, shared={self.shared!r} already tie them; leave one of the two out"
+                f"tied['uniquenesses']: noise_type={self.noise_type!r}, shared={self.shared!r} already tie them; leave one out"
             )
         return Constraints(constraints.fixed, {**constraints.tied, "uniquenesses": ties})
 

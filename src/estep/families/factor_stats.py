@@ -21,6 +21,7 @@ import dataclasses
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from estep.core.memo import remembered
 from estep.core.record import Array, record, shared
@@ -231,10 +232,10 @@ def maximise(stats: FactorStats, params: FactorParams, means: Pattern, loadings:
     return FactorParams(stats.anchor + b[:, :, q], b[:, :, :q], _noise(residual(b, stats), stats, params, noise))
 
 
-def _regressions(gram: Array, cross: Array, held: Array, now: Array) -> Array:
+def _regressions(gram: Array, cross: Array, held: NDArray[np.bool_], now: Array) -> Array:
     """Coefficients (d, q + 1) of every column on the factors, some held where they are."""
     if not held.any():
-        return np.linalg.solve(gram, cross.T).T
+        return np.asarray(np.linalg.solve(gram, cross.T).T, dtype=float)
     out = now.copy()
     for j, free in enumerate(~held):
         if free.any():
@@ -281,7 +282,7 @@ def unit_gradients(params: FactorParams, block: NormalBlock, resp: Array) -> Arr
             f = _about(part, block.anchor, law).T @ law.weights
             u = _about(part, block.anchor, law).T - f @ loadings.T
             doubt = loadings @ law.spread
-            at = np.ix_(rows, [j], seen)
+            at = np.ix_(rows, np.array([j]), seen)
             level[at] = (r[:, None] * u / noise)[:, None]
             slope[at] = (r[:, None, None] * (u[:, :, None] * f[:, None, :] - doubt) / noise[:, None])[:, None]
             rest = u**2 + (doubt * loadings).sum(axis=1)

@@ -213,7 +213,8 @@ def _gamma_upper(params: Any, x: Array) -> Array:
     for m in range(60, 0, -1):
         tail = m * (m - a) / (far + 2.0 * m + 1.0 - a - tail)
     deep = a * np.log(far) - far - gammaln(a) - np.log(far + 1.0 - a - tail)
-    near = np.log(gammaincc(a, t))
+    with np.errstate(divide="ignore"):
+        near = np.log(gammaincc(a, t))
     return np.where((t > DEEP) & (t > 2.0 * a), np.where(np.isposinf(t), -np.inf, deep), near)
 
 

@@ -86,7 +86,7 @@ def _refuse_pairs(low: Array, high: Array, at: int) -> None:
     ):
         if bad.any():
             row, j = (int(i) for i in np.argwhere(bad)[0])
-            raise ValueError(f"X: row {at + row}, variable {j} is ({low[row, j]:g}, {high[row, j]:g}): it {why}")
+            raise ValueError(f"bounds: row {at + row}, variable {j} is ({low[row, j]:g}, {high[row, j]:g}): it {why}")
 
 
 def points(x: Any, floor: float, at: int = 0) -> Any:
@@ -218,7 +218,7 @@ def refuse_unbounded(data: Any, widths: bool, floor: float) -> None:
     for j in range(seen.exact.size):
         told = seen.exact[j] + seen.both[j]
         below, above = seen.below[:, j], seen.above[:, j]
-        where = f"X: variable {j}"
+        where = f"bounds: variable {j}"
         if told + below[0] + above[0] <= 0:
             raise ValueError(f"{where} has no row that says anything; drop it or supply bounds for it")
         if told <= 0 and (below[0] <= 0 or above[0] <= 0):

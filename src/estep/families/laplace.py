@@ -104,6 +104,7 @@ class Laplace:
     centre: Array | None = None
     width: Array | None = None
     names: ClassVar[tuple[str, ...]] = ("locations", "scales")
+    smooth: ClassVar[bool] = False
     entries: ClassVar[Mapping[str, Any]] = {"locations": Real, "scales": Positive}
 
     def bind(self, data: Any) -> Laplace:

@@ -23,7 +23,7 @@ from estep.core.support import Pattern
 from estep.families.regression import phi_of
 from estep.families.regression_rows import known, weighted
 from estep.kernels.design import Design, features, inner, pulled
-from estep.kernels.local import blocks_of, in_free_values, solved
+from estep.kernels.local import Chart, blocks_of, solved
 
 RESTED = 1e-15
 _SWEEPS = 1000
@@ -123,24 +123,21 @@ def _with_phi(
     stats: LinearStats, params: LinearParams, pattern: Pattern, blocks: list[NDArray[np.intp]], design: Design
 ) -> LinearParams:
     """Least squares for given scales; what nothing informs stays where it is."""
-    free = pattern.pick(phi_of(params)).copy()
+    phi = pattern.spread(pattern.pick(phi_of(params)))
     precision = 1.0 / params.scales**2
     for _ in range(2):  # the second round takes back the rounding of the first
-        phi = pattern.spread(free)
         left = _left(stats, phi, design)
         for members in blocks:
-            weight = precision[members] if members.size > 1 else np.ones(1)
-            seen, used = in_free_values(
-                left[members, None] * weight[:, None, None],
-                stats.cross[members, :-1, :-1] * weight[:, None, None],
-                stats.penalty[members, None] * weight[:, None, None],
+            weight = (precision[members] if members.size > 1 else np.ones(1))[:, None, None]
+            chart = Chart.of(Pattern(pattern.groups[members], pattern.values[members]), design)
+            gradient, curvature = chart.slope(
+                left[members, None] * weight,
+                stats.cross[members, :-1, :-1] * weight,
+                stats.penalty[members, None] * weight,
                 phi[members],
-                Pattern(pattern.groups[members], pattern.values[members]),
-                design,
             )
-            if used.size:
-                free[used] += solved(seen.curvature, seen.gradient)
-    phi = pattern.spread(free)
+            phi[members] += chart.moved(solved(curvature, gradient))
+        phi = pattern.spread(pattern.pick(phi))
     return LinearParams(phi[:, 0, 1:], phi[:, 0, 0], params.scales)
 
 

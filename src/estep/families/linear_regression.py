@@ -38,7 +38,8 @@ from estep.families.linear_fit import LinearParams, LinearStats
 from estep.families.regression import RegressionBlock
 from estep.kernels.design import Design, centred, features, inner, outer, pulled
 
-EXACT = 1e-20
+EXACT = 1e-10
+"""Residual variance, as a share of the response's, below which the whole data lie on one regression."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,10 +93,10 @@ class LinearRegression:
         bound = dataclasses.replace(bound, level=level)
         again = linear_fit.squares(bound, data, level)
         rounding = again.weight * (8.0 * np.finfo(float).eps * bound.centre) ** 2
-        if not again.residual > EXACT * again.response + rounding:
-            why = "is constant" if not again.response > rounding else "lies exactly on one regression"
-            raise ValueError(f"response {why}, so its error variance is zero and the likelihood has no maximum")
-        return dataclasses.replace(bound, spread=again.residual / again.weight, weight=again.weight)
+        if not again.response > rounding:
+            raise ValueError("response is constant, so its error variance is zero and the likelihood has no maximum; drop it")
+        spread = max(again.residual, EXACT * again.response) / again.weight
+        return dataclasses.replace(bound, spread=spread, weight=again.weight)
 
     def improper(self, y: Array) -> tuple[NDArray[np.bool_], str]:
         """Rows that no normal law gives, and what was expected."""

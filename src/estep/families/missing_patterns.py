@@ -36,7 +36,10 @@ class MissingPatterns:
 
     def __str__(self) -> str:
         lines = [f"{len(self)} patterns of {self.observed.shape[1]} columns (x seen, . missing)"]
-        lines += ["".join("x" if v else "." for v in row) + f"  {count:g}" for row, count in zip(self.observed, self.counts, strict=True)]
+        lines += [
+            "".join("x" if v else "." for v in row) + f"  {count:g}"
+            for row, count in zip(self.observed, self.counts, strict=True)
+        ]
         return "\n".join(lines)
 
     @property

@@ -34,7 +34,7 @@ from estep.core.ranges import NonNegative
 from estep.core.record import Array, record
 from estep.core.support import Constraints, Positive, Support
 from estep.families import columns
-from estep.families.negative_binomial_fit import fitted, height, log_table, moments, slopes
+from estep.families.negative_binomial_fit import LARGEST, SMALLEST, fitted, height, log_table, moments, slopes
 
 
 @record
@@ -175,6 +175,11 @@ class NegativeBinomial:
             for j in range(d):
                 part[:, :, j] = weights[:, :, j] * padded[:, encoded.codes[:, j], j].T
         return np.asarray(np.hstack([*raw.reshape(2, n, -1)]) @ columns.jacobian(params, support))
+
+    def ends(self, params: NegativeBinomialParams) -> dict[str, NDArray[np.bool_]]:
+        """Sizes that ended at the Poisson law, or at the least, where no curvature tells their error."""
+        last = LARGEST * (1.0 + params.means) * (1.0 - 1e-6)
+        return {"sizes": (params.sizes >= last) | (params.sizes <= SMALLEST * (1.0 + 1e-6))}
 
     def unit_scores(self, params: NegativeBinomialParams, encoded: _CountBlock, resp: Array, support: Support) -> Array:
         """Per row, the gradient of its expected complete-data log-likelihood, (n, p)."""

@@ -61,6 +61,11 @@ class WithNoise:
         return tuple(self.family.names)
 
     @property
+    def remedy(self) -> str:
+        """What helps the inner family where a component collapses."""
+        return str(getattr(self.family, "remedy", ""))
+
+    @property
     def constants(self) -> int:
         """Parameters estimated once from the data: the volume, unless it was given."""
         return 0 if self.density is not None else 1

@@ -73,6 +73,7 @@ class Normal:
     total: Array | None = None
     weight: float = 0.0
     names: ClassVar[tuple[str, ...]] = ("means", "covariances")
+    remedy: ClassVar[str] = "covariances with more in common (such as 'EEE' or 'VEV')"
 
     def __post_init__(self) -> None:
         covariance.resolve(self.covariance_type)

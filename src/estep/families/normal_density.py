@@ -100,12 +100,28 @@ def encode(x: Array, anchor: Array, diagonal: bool) -> NormalBlock:
     missing = np.isnan(x)
     if not missing.any():
         return NormalBlock(len(x), (_lift(x, tuple(range(x.shape[1])), slice(0, len(x)), anchor, diagonal),), anchor)
-    kinds, which = np.unique(missing, axis=0, return_inverse=True)
     patterns = []
-    for i, kind in enumerate(kinds):
-        rows, seen = np.flatnonzero(which.ravel() == i), np.flatnonzero(~kind)
+    for rows in _alike(missing):
+        seen = np.flatnonzero(~missing[rows[0]])
         patterns.append(_lift(x[np.ix_(rows, seen)], tuple(seen.tolist()), rows, anchor[seen], diagonal))
     return NormalBlock(len(x), tuple(patterns), anchor)
+
+
+def _alike(missing: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
+    """The rows of every missing pattern, in order; up to 64 columns make one integer, which sorts faster than rows do.
+
+    >>> [rows.tolist() for rows in _alike(np.array([[True, False], [False, False], [True, False]]))]
+    [[1], [0, 2]]
+    """
+    n, d = missing.shape
+    if d > 64:
+        key = np.unique(missing, axis=0, return_inverse=True)[1].reshape(n)
+    else:
+        bytes_of = np.zeros((n, 2 if d <= 16 else 8), dtype=np.uint8)
+        bytes_of[:, : -(-d // 8)] = np.packbits(missing, axis=1)
+        key = bytes_of.view(">u2" if d <= 16 else ">u8").reshape(n).astype(np.uint16 if d <= 16 else np.uint64)
+    order = np.argsort(key, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(key[order])) + 1)
 
 
 def _lift(x: Array, observed: tuple[int, ...], rows: NDArray[np.intp] | slice, anchor: Array, diagonal: bool) -> PatternRows:

@@ -149,7 +149,23 @@ def dying(params: NormalParams, stats: NormalStats, moving: NDArray[np.bool_], t
         return Collapsed(int(np.argmin(stats.count)), "the components fit the rows exactly, with no variance left within them")
     for k in np.flatnonzero((shrinkage < SHRUNK) & moving):
         return Collapsed(int(k), f"its smallest variance fell to {shrinkage[k]:.1e} of the pooled one in the same direction")
+    if len(shrinkage) == 1 and params.covariances.ndim == 3 and (ratio := spread_in_data(params, total)) < SHRUNK:
+        return Collapsed(0, f"its smallest variance fell to {ratio:.1e} of the data's in the same direction")
     return None
+
+
+def spread_in_data(params: NormalParams, total: Array) -> float:
+    """Of a single component, the smallest ratio of its variance to the data's over all directions.
+
+    Complete rows give one. The data's covariance, of rows with missing entries from the pairs that are seen, may be indefinite;
+    its variances alone are compared with then.
+    """
+    try:
+        np.linalg.cholesky(total)
+    except np.linalg.LinAlgError:
+        total = np.diag(np.diagonal(total))
+    whiten = factored(params).whiten[0]
+    return float(1.0 / np.linalg.eigvalsh(whiten @ total @ whiten.T)[-1])
 
 
 def relative_spread(params: NormalParams, count: Array) -> Array:

@@ -44,7 +44,7 @@ def _refuse_unknown(self: Any, design: Array, offset: Array, row: int, at: int) 
     if not found.size:
         raise ValueError(f"offset: row {at + row} is {offset[row]}; an offset must be a number wherever the response is known")
     j = int(found[0])
-    what = "missing" if np.isnan(design[row, j]) else "infinite"
+    what = "NaN" if np.isnan(design[row, j]) else "infinite"
     raise ValueError(
         f"design: row {at + row} has no value in column {names_of(self, design.shape[1])[j]!r} ({what}), and a regression says "
         "nothing of its covariates; drop such rows, regress on covariates that are complete, or model covariates and response "

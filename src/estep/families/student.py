@@ -202,6 +202,10 @@ class Student:
         low = np.flatnonzero((entry.pattern.groups >= 0) & (params.dofs <= LOWEST))
         return Collapsed(int(low[0]), f"its degrees of freedom fell to {LOWEST:g}, the lowest allowed") if low.size else None
 
+    def ends(self, params: StudentParams) -> dict[str, NDArray[np.bool_]]:
+        """Degrees of freedom that ended at the lowest, or at the normal law, where no curvature tells their error."""
+        return {"dofs": (params.dofs <= LOWEST) | (params.dofs >= HIGHEST * (1.0 - 1e-6))}
+
     def permute(self, params: StudentParams, order: NDArray[np.intp]) -> StudentParams:
         """Components in another order."""
         return StudentParams(params.means[order], params.scales[order], params.dofs[order])

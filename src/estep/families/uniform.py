@@ -66,6 +66,7 @@ class Uniform:
     high: Any = None
     constants: int = 0
     names: ClassVar[tuple[str, ...]] = ()
+    smooth: ClassVar[bool] = False
 
     def bind(self, data: Any) -> Uniform:
         """Fix the box; raises ValueError where it has no volume or bounds do not fit the columns."""

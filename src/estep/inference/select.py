@@ -17,6 +17,7 @@ import numpy as np
 
 from estep.core.collapse import Collapsed
 from estep.core.result import ConvergenceWarning
+from estep.data.arrow import source_of
 
 CRITERIA = ("bic", "aic", "icl", "icl_entropy")
 DIAGONAL = ("EII", "VII", "EEI", "VEI", "EVI", "VVI")
@@ -116,7 +117,7 @@ def select(
     estimator : estimator
         Its settings hold wherever the grid says nothing.
     X, y, sample_weight
-        As in the estimator's ``fit``.
+        As in the estimator's ``fit``; a path is read once for all fits.
     grid : dict
         Values by setting; ``covariance_type="all"`` stands for mclust's fourteen structures (E and V in one column).
     criterion : "bic", "aic", "icl" or "icl_entropy"
@@ -155,6 +156,7 @@ def select(
         raise ValueError(f"starts={starts!r} is unknown; choose 'shared' or 'all'")
     if not hasattr(estimator, criterion):
         raise ValueError(f"criterion={criterion!r}: {type(estimator).__name__} has no method of that name")
+    X = X if (source := source_of(X)) is None else source
     cells = combinations(grid, np.shape(X)[1] if np.ndim(X) == 2 else 1)
     seedless = getattr(estimator, "random_state", 0) is None and "random_state" not in grid
     scouting = starts == "shared" and _many_starts(estimator, grid)
@@ -241,6 +243,9 @@ class Work:
         if self.scouting:
             model.set_params(n_init=1, tol=max(model.tol, SCOUT / len(self.X)))
         model._shared_starts, model._enclosed = self.starts, True  # Ctrl-C ends the whole table
+        ledger = getattr(self.estimator, "_ledger", None)
+        words = ", ".join(f"{name}={value}" for name, value in settings.items())
+        model._ledger = None if ledger is None else ledger.within(f"{'scout' if self.scouting else 'fit'} {words}")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
@@ -249,7 +254,7 @@ class Work:
         except (ValueError, Collapsed, np.linalg.LinAlgError) as error:
             return Cell(settings, np.nan, np.nan, 0, "failed", str(error), time.perf_counter() - began, False), None
         result = model.result_
-        del model._shared_starts, model._enclosed
+        del model._shared_starts, model._enclosed, model._ledger
         usable = (
             bool(result.converged and result.status.name not in ("FRAIL", "DEFAULT_PRIOR")) or result.status.name == "HIT_CAP"
         )

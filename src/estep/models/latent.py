@@ -73,6 +73,11 @@ class Latent:
         found = getattr(self.family, "constants", 0)
         return int(found(self.k, self._part(self.family)) if callable(found) else found)
 
+    @property
+    def remedy(self) -> str:
+        """What helps where a component collapses, as the family knows it."""
+        return str(getattr(self.family, "remedy", ""))
+
     def bind(self, data: Any) -> Latent:
         """Fix what depends on the data as a whole."""
         bind = getattr(self.family, "bind", None)

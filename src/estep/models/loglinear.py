@@ -65,7 +65,9 @@ def design_of(cells: NDArray[np.intp], levels: tuple[int, ...], margins: tuple[t
     subsets = {s for m in margins for size in range(1, len(m) + 1) for s in itertools.combinations(sorted(m), size)}
     width = sum(int(np.prod([levels[j] - 1 for j in s])) for s in subsets)
     if width * len(cells) > LARGEST:
-        raise ValueError(f"margins: {len(cells)} cells and {width} effects are too many for a log-linear model; use smaller margins")
+        raise ValueError(
+            f"margins: {len(cells)} cells and {width} effects are too many for a log-linear model; use smaller margins"
+        )
     columns = [
         np.all(cells[:, list(s)] == code, axis=1)
         for s in sorted(subsets, key=lambda s: (len(s), s))

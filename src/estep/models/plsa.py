@@ -16,7 +16,8 @@ theta    documents    (D, K)   rows sum to one; a document without words keeps e
 N        words        (K, W)
 M        tokens       by blocks of documents, (rows, K) each
 
-Sources: Hofmann (1999), UAI, 289; Hofmann (2001), Machine Learning 42:177 (tempering, fold-in); Gaussier & Goutte (2005), SIGIR, 601.
+Sources: Hofmann (1999), UAI, 289; Hofmann (2001), Machine Learning 42:177 (tempering, fold-in); Gaussier & Goutte (2005),
+SIGIR, 601.
 """
 
 from __future__ import annotations
@@ -162,7 +163,9 @@ class Plsa:
         ratio = type(counts)((n / mix, counts.indices, counts.indptr), shape=counts.shape)
         stats = PlsaStats(phi * (ratio.T @ theta).T, DocumentRows({int(chunk.key[1]): theta * (ratio @ phi.T)}))
         objective = float(n @ logs) / self.beta
-        loglik = objective if self.beta == 1.0 else float(n @ np.log(mixed(params.documents[chunk.rows], params.topics, counts)))
+        loglik = (
+            objective if self.beta == 1.0 else float(n @ np.log(mixed(params.documents[chunk.rows], params.topics, counts)))
+        )
         return Expected(stats, loglik, objective, float(n.sum()))
 
     def mstep(self, stats: PlsaStats, params: PlsaParams) -> PlsaParams:
@@ -206,7 +209,9 @@ class Plsa:
         """The first topic that holds next to no tokens, or None."""
         tokens = stats.words.sum(axis=1)
         dead = np.flatnonzero(tokens < DEAD * tokens.sum()) if not self.folding else np.empty(0)
-        return Collapsed(int(dead[0]), f"it holds only {tokens[dead[0]]:.3g} of {tokens.sum():.6g} tokens") if dead.size else None
+        return (
+            Collapsed(int(dead[0]), f"it holds only {tokens[dead[0]]:.3g} of {tokens.sum():.6g} tokens") if dead.size else None
+        )
 
     def _more_tokens(self) -> Any:
         return self.more_topics if self.times is None else self.more_topics * self.times[:, None]

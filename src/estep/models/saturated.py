@@ -2,7 +2,7 @@
 
     row = cell c with probability theta_c;  some of its columns are seen, the others not (missing at random)
 
-E-step   a row (or n equal rows) with observed part o adds  n theta_c / sum_{c' agrees with o} theta_c'  to every cell c that agrees
+E-step   n equal rows with observed part o add  n theta_c / sum_{c' agrees with o} theta_c'  to every cell c that agrees
 M-step   theta_c = (N_c + alpha_c - 1) / sum (N + alpha - 1)                     alpha: Dirichlet prior, 1 is none
          under ``margins`` (a log-linear model): ``cycles`` rounds of iterative proportional fitting to those margins of N,
          theta_c <- theta_c N_margin(c) / theta_margin(c), each of which raises q (ECM)
@@ -194,7 +194,8 @@ class Saturated:
 
     def _margin(self, params: CellProbs, columns: tuple[int, ...]) -> tuple[Array, Codes]:
         known, group = self._groups(columns)
-        return np.bincount(group, params.probs, minlength=known.size), group
+        margin: Array = np.bincount(group, params.probs, minlength=known.size).astype(float)
+        return margin, group
 
     def _support(self) -> Support:
         if self.margins:
@@ -206,8 +207,8 @@ class Saturated:
         at = int(np.argmin(counts))
         alpha = 1.0 + float(self.prior.counts[at])
         raise ValueError(
-            f"prior: cell {self.cells[at].tolist()} has the negative estimate {expected[at]:.4g} + {alpha:g} - 1; a prior below "
-            "one has no mode where a cell is rarely seen: use prior >= 1, or NaN there if the cell cannot occur"
+            f"prior: cell {self.cells[at].tolist()} has the negative estimate {expected[at]:.4g} + {alpha:g} - 1; a prior "
+            "below one has no mode where a cell is rarely seen: use prior >= 1, or NaN there if the cell cannot occur"
         )
 
 
@@ -231,9 +232,9 @@ def reached_cells(x: Array, levels: tuple[int, ...]) -> Codes:
     if sum(spread) > MOST_CELLS:
         worst = int(np.argmax(spread))
         raise ValueError(
-            f"X: the rows agree with {sum(spread):.3g} cells of a table of {math.prod(levels):.3g}, more than {MOST_CELLS:.3g}; a row "
-            f"with {int(np.isnan(distinct[worst]).sum())} missing entries alone agrees with {spread[worst]:.3g}. Drop such rows "
-            "or columns, or use a latent class model, which has no table"
+            f"X: the rows agree with {sum(spread):.3g} cells of a table of {math.prod(levels):.3g}, over {MOST_CELLS:.3g}; "
+            f"a row with {int(np.isnan(distinct[worst]).sum())} missing entries alone agrees with {spread[worst]:.3g}. Drop "
+            "such rows or columns, or use a latent class model, which has no table"
         )
     parts = [_expand(row, levels) for row in distinct]
     return np.unique(np.concatenate(parts), axis=0)

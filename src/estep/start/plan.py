@@ -230,7 +230,7 @@ def _families(family: Any) -> list[Any]:
 def soften(resp: Array, share: float, allowed: NDArray[Any] | None = None) -> Array:
     """``(1 - share) resp + share |resp| u``, u equal over the classes that a row may belong to; rows of zeros stay.
 
-    >>> soften(np.array([[1.0, 0.0], [0.0, 0.0]]), 0.1).tolist()
+    >>> soften(np.array([[1.0, 0.0], [0.0, 0.0]]), 0.1).round(6).tolist()
     [[0.95, 0.05], [0.0, 0.0]]
     """
     mask = np.ones(resp.shape) if allowed is None else permitted(allowed, resp.shape[1]).astype(float)

@@ -257,8 +257,8 @@ def covariates(given: Any, columns: tuple[str, ...], at: int = 0) -> Array:
         row, j = (int(v) for v in np.argwhere(~np.isfinite(g))[0])
         name = columns[j] if len(columns) == g.shape[1] else f"g{j}"
         raise ValueError(
-            f"gate: row {at + row} has no value in column {name!r}, and a gate says nothing of its covariates; drop such rows "
-            "or gate on covariates that are complete"
+            f"gate: row {at + row} has no value (NaN or inf) in column {name!r}, and a gate says nothing of its covariates; "
+            "drop such rows or gate on covariates that are complete"
         )
     return g
 

@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING, Any
 _HOMES = {
     "Animation": "estep.views.animate",
     "plot_bound": "estep.views.bound",
+    "plot_censored": "estep.views.censored",
     "plot_clusters": "estep.views.plot",
     "plot_density": "estep.views.density",
     "plot_halves": "estep.views.bound",
+    "plot_imputed": "estep.views.gaps",
+    "plot_loadings": "estep.views.heat",
     "plot_pairs": "estep.views.pairs",
+    "plot_patterns": "estep.views.gaps",
     "plot_profiles": "estep.views.profiles",
     "plot_projection": "estep.views.pairs",
+    "plot_regressions": "estep.views.regressions",
     "plot_responsibilities": "estep.views.responsibilities",
     "plot_selection": "estep.views.plot",
     "plot_starts": "estep.views.run",
+    "plot_table": "estep.views.heat",
+    "plot_topics": "estep.views.topic_bars",
     "plot_trace": "estep.views.run",
     "plot_uncertainty": "estep.views.responsibilities",
     "plot_voronoi": "estep.views.voronoi",
@@ -27,15 +34,22 @@ _HOMES = {
 __all__ = [
     "Animation",
     "plot_bound",
+    "plot_censored",
     "plot_clusters",
     "plot_density",
     "plot_halves",
+    "plot_imputed",
+    "plot_loadings",
     "plot_pairs",
+    "plot_patterns",
     "plot_profiles",
     "plot_projection",
+    "plot_regressions",
     "plot_responsibilities",
     "plot_selection",
     "plot_starts",
+    "plot_table",
+    "plot_topics",
     "plot_trace",
     "plot_uncertainty",
     "plot_voronoi",
@@ -46,14 +60,19 @@ __all__ = [
 if TYPE_CHECKING:
     from estep.views.animate import Animation
     from estep.views.bound import plot_bound, plot_halves
+    from estep.views.censored import plot_censored
     from estep.views.density import plot_density
+    from estep.views.gaps import plot_imputed, plot_patterns
+    from estep.views.heat import plot_loadings, plot_table
     from estep.views.pairs import plot_pairs, plot_projection
     from estep.views.plot import plot_clusters, plot_selection
     from estep.views.profiles import plot_profiles
+    from estep.views.regressions import plot_regressions
     from estep.views.report import write_report
     from estep.views.responsibilities import plot_responsibilities, plot_uncertainty
     from estep.views.run import plot_starts, plot_trace
     from estep.views.table import summary_text
+    from estep.views.topic_bars import plot_topics
     from estep.views.voronoi import plot_voronoi
 
 

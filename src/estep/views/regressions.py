@@ -29,11 +29,17 @@ if TYPE_CHECKING:
 
 PLACES = 200
 FAINT = 0.12
-AT_OFFSET_ZERO = {
-    LinearRegression: lambda y, offset: y - offset,
-    PoissonRegression: lambda y, offset: y * np.exp(-offset),
-    GammaRegression: lambda y, offset: y * np.exp(-offset),
-}
+
+
+def _less(response: Array, offset: Array) -> Array:
+    return response - offset
+
+
+def _per_unit(response: Array, offset: Array) -> Array:
+    return np.asarray(response * np.exp(-offset))
+
+
+AT_OFFSET_ZERO = ((LinearRegression, _less), (PoissonRegression, _per_unit), (GammaRegression, _per_unit))
 
 
 def plot_regressions(
@@ -80,13 +86,14 @@ def plot_regressions(
     family = _family_of(estimator)
     place = position_of(column, column_names(estimator))
     response = _numbers(estimator, y)
-    resp = estimator.posterior(X, None if _names_response(estimator) else y, offset=offset, **_groups(by))
+    classify = getattr(estimator, "posterior", None) or estimator.predict_proba
+    resp = classify(X, None if _names_response(estimator) else y, offset=offset, **_groups(by))
     shown = response if offset is None else _at_zero(family, response, np.asarray(offset, dtype=float))
     rows = _typical(X, place) if at is None else at
     x, where = _column(X, place), _column(rows, place)
     ax = new_axes("plot_regressions", (6.4, 4.6)) if ax is None else ax
     size = float(np.clip(4000.0 / max(len(shown), 1), 6.0, 30.0))
-    ax.scatter(x, shown, s=size, c=mixed(resp), alpha=0.75, linewidths=0, zorder=2, label="rows")
+    ax.scatter(x, shown, s=size, c=mixed(resp), alpha=0.75, linewidths=0, zorder=2)
     _draw_lines(estimator, rows, where, ax)
     ax.set_xlabel(column_names(estimator)[place])
     ax.set_ylabel(_response_name(estimator, y, offset is not None))
@@ -134,7 +141,8 @@ def _names_response(estimator: Any) -> bool:
 
 
 def _response_name(estimator: Any, y: Any, without_offset: bool) -> str:
-    left = str(estimator.formula).partition("~")[0].strip() if _names_response(estimator) else str(getattr(y, "name", None) or "y")
+    own = str(getattr(y, "name", None) or "y")
+    left = str(estimator.formula).partition("~")[0].strip() if _names_response(estimator) else own
     return f"{left} (at offset 0)" if without_offset else left
 
 
@@ -153,10 +161,10 @@ def _numbers(estimator: Any, y: Any) -> Array:
 
 
 def _at_zero(family: Any, response: Array, offset: Array) -> Array:
-    move = next((move for kind, move in AT_OFFSET_ZERO.items() if isinstance(family, kind)), None)
+    move = next((move for kind, move in AT_OFFSET_ZERO if isinstance(family, kind)), None)
     if move is None:
         raise ValueError(f"offset: responses of {type(family).__name__} cannot be brought to offset zero; leave offset out")
-    return np.asarray(move(response, offset))
+    return move(response, offset)
 
 
 def _groups(by: Any) -> dict[str, Any]:

@@ -165,7 +165,8 @@ def warnings_of(estimator: Any) -> list[str]:
     said = [CONSEQUENCES[result.status]] if result.status in CONSEQUENCES else []
     if result.certificate == "heuristic":
         said.append("The algorithm promises nothing of its objective: compare several starts.")
-    return said + _about_starts(result)
+    noted = [f"{note[0].upper()}{note[1:]}." for note in getattr(estimator, "notes_", ())]
+    return said + noted + _about_starts(result)
 
 
 def _about_starts(result: Result) -> list[str]:

@@ -1,0 +1,89 @@
+"""The table of models: a name on the command line -> an estimator. A model takes one line here."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A model: words about it, the estimator, the family of a mixture of some family, and what it can do.
+
+    ``count`` is the setting that numbers its components, ``covariances`` whether they have a structure to choose, ``ranked``
+    whether criteria compare them, ``texts`` whether columns of text are categories to it.
+    """
+
+    about: str
+    estimator: str = "Mixture"
+    family: str | None = None
+    count: str = "n_components"
+    covariances: bool = False
+    ranked: bool = True
+    texts: bool = False
+
+
+MODELS = {
+    "gaussian": Kind("normal components; missing values, 14 covariance structures", "GaussianMixture", covariances=True),
+    "auto": Kind("a family for every column, proposed from what it holds", texts=True),
+    "latent-class": Kind("categories or 0 and 1, independent within a class", "LatentClass", texts=True),
+    "kmeans": Kind("k-means; no criterion, so one number of clusters", "KMeans", count="n_clusters", ranked=False),
+    "poisson": Kind("counts", family="Poisson"),
+    "negative-binomial": Kind("counts that spread more than Poisson's", family="NegativeBinomial"),
+    "bernoulli": Kind("0 and 1", family="Bernoulli"),
+    "categorical": Kind("categories", family="Categorical", texts=True),
+    "exponential": Kind("waiting times", family="Exponential"),
+    "gamma": Kind("positive and skewed", family="Gamma"),
+    "lognormal": Kind("positive, normal logarithms", family="LogNormal"),
+    "weibull": Kind("lifetimes", family="Weibull"),
+    "laplace": Kind("peaked, with heavy tails", family="Laplace"),
+}
+
+
+def model_lines() -> str:
+    """A line for each model, for the help."""
+    return "\n".join(f"  {name:18} {kind.about}" for name, kind in MODELS.items())
+
+
+def kind_of(name: str) -> Kind:
+    """The model of that name; raises ValueError listing those there are."""
+    if name not in MODELS:
+        import difflib
+
+        choices = f"choose one of {', '.join(MODELS)}"
+        near = difflib.get_close_matches(name, MODELS, n=1)
+        raise ValueError(f"there is no model {name!r}; {f'did you mean {near[0]!r}?' if near else choices}")
+    return MODELS[name]
+
+
+SETTINGS = {
+    "n_init": "n_init",
+    "init": "init",
+    "algorithm": "algorithm",
+    "accelerate": "accelerate",
+    "max_iter": "max_iter",
+    "tol": "tol",
+    "threads": "n_jobs",
+}
+
+
+def estimator_of(name: str, options: Any, family: Any = None) -> Any:
+    """The estimator with the settings that the options give; raises ValueError on one that the model does not have."""
+    import estep
+
+    kind = kind_of(name)
+    settings: dict[str, Any] = {"random_state": options.seed}
+    given = {mine: value for theirs, mine in SETTINGS.items() if (value := getattr(options, theirs)) is not None}
+    if options.prior != "auto":
+        given["prior"] = None if options.prior == "none" else options.prior
+    if options.noise:
+        given["noise"] = True
+    if kind.estimator == "Mixture":
+        settings["family"] = getattr(estep.families, str(kind.family))() if family is None else family
+    estimator = getattr(estep, kind.estimator)()
+    for setting in given:
+        if setting not in estimator.get_params():
+            raise ValueError(f"--model {name} has no --{setting.replace('_', '-')}")
+    if options.covariance and not kind.covariances:
+        raise ValueError(f"--model {name} has no --covariance")
+    return estimator.set_params(**settings, **given)

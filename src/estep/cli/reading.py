@@ -1,0 +1,84 @@
+"""From options to rows: the file or query, the columns to read, and what is left out, said aloud."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estep.cli.words import Voice
+from estep.data.arrow import Arrow
+
+PROPOSED_FROM = 200_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """The rows of a command, and the group of each where there are groups."""
+
+    data: Arrow
+    by: NDArray[Any] | None = None
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The row keywords that estimators take beside ``X``."""
+        return {} if self.by is None else {"by": self.by}
+
+
+def read(options: Any, voice: Voice, *, texts: bool, columns: Any = None) -> Given:
+    """The rows that the options name; ``texts`` says whether columns of text are of use, ``columns`` which ones a model has."""
+    group = getattr(options, "group", None)
+    data = Arrow(
+        options.data,
+        query=options.query,
+        columns=options.columns or columns,
+        exclude=(*options.exclude, *([] if group is None else [group])),
+        weights=getattr(options, "weights", None),
+        labels=getattr(options, "labels", None),
+        ids=options.id,
+        encoding=options.encoding,
+        decimal=options.decimal,
+        header=options.header,
+        n_jobs=getattr(options, "threads", None),
+    )
+    for name in filter(None, (*data.exclude, *(data.columns or ()), data.weights, data.labels, data.ids)):
+        data.table.column(name)
+    out = () if data.columns is not None else _of_no_use(data, texts)
+    if out:
+        words = ", ".join(f"{name} ({what})" for name, what in out)
+        voice.note(f"left out {words}; --columns says which columns to use")
+    data = dataclasses.replace(data, exclude=(*data.exclude, *(name for name, _ in out)))
+    by = None if group is None else data.values(group)
+    return Given(data, by, tuple(name for name, _ in out))
+
+
+def _of_no_use(data: Arrow, texts: bool) -> tuple[tuple[str, str], ...]:
+    taken = {*data.exclude, data.weights, data.labels, data.ids}
+    free = [column for column in data.table.columns if column.name not in taken]
+    odd = [c for c in free if c.kind == "other" or (c.kind == "text" and not texts)]
+    if odd and len(odd) == len(free):
+        words = ", ".join(f"{c.name!r} ({'text' if c.kind == 'text' else c.type})" for c in odd[:6])
+        raise ValueError(f"{data.table.title} has no column of numbers: {words}; --model latent-class reads text")
+    return tuple((c.name, "text" if c.kind == "text" else c.type) for c in odd)
+
+
+def sample(data: Arrow) -> dict[str, NDArray[Any]]:
+    """Columns by name, of the first rows: what a family is proposed from."""
+    return {name: np.array([*column, None], dtype=object)[:-1] for name, column in data.head(PROPOSED_FROM).items()}
+
+
+@contextlib.contextmanager
+def warnings_as_notes(voice: Voice) -> Iterator[None]:
+    """Warnings meant for users become notes; those meant for programmers are not shown."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", category=UserWarning)
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")  # views draw from bare numbers
+        warnings.showwarning = lambda message, *rest, **more: voice.note(str(message))
+        yield

@@ -1,0 +1,31 @@
+"""``estep report``: the page about a model that fit wrote."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from estep.cli.fit import reports
+from estep.cli.predict import columns_of, load_model, with_model
+from estep.cli.reading import read, warnings_as_notes
+from estep.cli.words import OK, Voice
+from estep.cli.writing import free_file
+
+
+def run(options: Any, voice: Voice) -> int:
+    """The command; gives its exit code."""
+    if not reports():
+        raise ImportError("a report needs matplotlib and jinja2, which are not both installed: pip install 'estep[cli]'")
+    from estep.views.report import write_report
+
+    target = free_file(options.out, options.force)
+    with warnings_as_notes(voice):
+        estimator = load_model(options.model)
+        if hasattr(estimator, "groups_"):
+            raise ValueError(f"{options.model} has groups, and there is no report for models with groups")
+        given = with_model(estimator, read(options, voice, texts=True, columns=columns_of(estimator)))
+        command = shlex.join(["estep", *options.arguments])
+        write_report(target, estimator, given.data, command=command, names=given.data.table.title)
+    voice.out(f"report       {target}")
+    voice.document({"command": "report", "file": str(target)})
+    return OK

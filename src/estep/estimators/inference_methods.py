@@ -1,0 +1,344 @@
+"""Standard errors and intervals of a fitted estimator, as plain functions that the classes list beside ``summary``.
+
+Each reads the rows as ``score`` does, with the row keywords of that class, and asks ``estep.inference``. The rows must be those of
+the fit, in any order: standard errors at a maximum are those of the rows that it belongs to.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from estep.core.record import Array
+from estep.estimators.bounds import bounds_of
+from estep.estimators.methods import _noisy
+from estep.estimators.rows import Arguments, Rows, Target
+from estep.estimators.seam import published, read, worth_collapsing
+from estep.inference import errors as asymptotic
+from estep.inference import hypotheses
+from estep.inference.errors import Errors
+from estep.inference.hypotheses import ChiSquared
+from estep.inference.intervals import INTERVALS
+
+OTHER_METHODS: dict[str, Callable[..., Any]] = {}
+"""More methods of ``standard_errors``: name -> function of (estimator, arguments, **options); bootstraps refit, so they stand here."""
+OTHER_INTERVALS: dict[str, Callable[..., dict[str, Array]]] = {}
+"""More methods of ``confint``: name -> function of (estimator, arguments, level, which, **options)."""
+
+
+def errors_of(self: Any, arguments: Arguments, method: str, clusters: Any, options: Mapping[str, Any]) -> Any:
+    """Standard errors by ``method`` of all that a user gave for the rows."""
+    check_is_fitted(self, "result_")
+    if method in OTHER_METHODS:
+        return OTHER_METHODS[method](self, arguments, **options)
+    if method not in asymptotic.METHODS:
+        raise ValueError(f"method={method!r} is unknown; choose one of {[*asymptotic.METHODS, *OTHER_METHODS]}")
+    if options:
+        raise TypeError(f"method={method!r} takes no {sorted(options)[0]!r}")
+    model = self.result_.model
+    rows = read(self, arguments, Target(model.family, model.k, model.k - int(_noisy(self))), reset=False)
+    codes = None if clusters is None else _clusters(clusters, rows)
+    few = rows.distinct() if codes is None and worth_collapsing(model.family, rows) else rows
+    found = asymptotic.standard_errors(
+        model,
+        few.data(self.n_jobs),
+        self.result_.params,
+        method,
+        clusters=codes,
+        natural=lambda params: reported(self, params),
+        like=getattr(self, "_reports", {}),
+        quiet=True,
+    )
+    asymptotic.tell(found, 5)
+    return found
+
+
+def _clusters(clusters: Any, rows: Rows) -> Any:
+    """Clusters of the rows that were read; those of rows of weight 0 are left out."""
+    given = np.asarray(clusters)
+    if given.shape != (rows.given_count,):
+        raise ValueError(f"clusters has shape {given.shape}, expected ({rows.given_count},): the cluster of each row of X")
+    return given if rows.kept is None else given[rows.kept]
+
+
+def reported(self: Any, params: Any) -> dict[str, Array]:
+    """Parameters by name, in the shapes of the fitted attributes."""
+    result = dataclasses.replace(self.result_, params=params)
+    own = getattr(self, "published_as", None)
+    found = own(result) if own else published(self, result)
+    names = getattr(self, "_reports", None) or found["params_"]
+    return {name: np.asarray(found.get(f"{name}_", found["params_"].get(name)), dtype=float) for name in names}
+
+
+def intervals_of(
+    self: Any, arguments: Arguments, level: float, method: str, which: Any, settings: Mapping[str, Any]
+) -> dict[str, Array]:
+    """Intervals by ``method`` of all that a user gave for the rows."""
+    settings = dict(settings)
+    if method in OTHER_INTERVALS:
+        check_is_fitted(self, "result_")
+        return OTHER_INTERVALS[method](self, arguments, level, which, **settings)
+    if method not in INTERVALS:
+        raise ValueError(f"method={method!r} is unknown; choose one of {[*INTERVALS, *OTHER_INTERVALS]}")
+    errors, clusters = settings.pop("errors", "oakes"), settings.pop("clusters", None)
+    found = errors if isinstance(errors, Errors) else errors_of(self, arguments, errors, clusters, {})
+    return INTERVALS[method](found, level, which, **settings)
+
+
+def standard_errors(
+    self: Any,
+    X: Any,
+    sample_weight: Any = None,
+    method: str = "oakes",
+    *,
+    y: Any = None,
+    labels: Any = None,
+    by: Any = None,
+    clusters: Any = None,
+    **options: Any,
+) -> Errors:
+    """Standard errors of every parameter: a mapping from name to an array of the parameter's shape.
+
+    Parameters
+    ----------
+    X, sample_weight, y, labels, by
+        The rows of the fit, and what it was given with them.
+    method : str
+        "oakes" (observed information, any model), "louis", "sem", "opg", "sandwich" or "hessian".
+    clusters : array (n,) or None
+        For "sandwich" and "opg": rows of one cluster may depend on one another.
+
+    Returns
+    -------
+    Errors
+        A mapping, with ``reasons`` where an entry is NaN, ``covariance``, ``vcov()``, ``to_frame()`` and ``notes``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Unknown method; a method that needs what the model does not have, naming one that does not.
+    """
+    found: Errors = errors_of(self, Arguments(X, y, sample_weight, labels, by), method, clusters, options)
+    return found
+
+
+def confint(
+    self: Any,
+    X: Any,
+    level: float = 0.95,
+    method: str = "wald",
+    which: Any = None,
+    *,
+    sample_weight: Any = None,
+    y: Any = None,
+    labels: Any = None,
+    by: Any = None,
+    **settings: Any,
+) -> dict[str, Array]:
+    """Confidence intervals: a mapping from name to an array of the parameter's shape with lower and upper end on a last axis.
+
+    Parameters
+    ----------
+    X, sample_weight, y, labels, by
+        The rows of the fit, and what it was given with them.
+    level : float
+        Probability with which an interval covers.
+    method : str
+        "wald" (on the scale of logarithms for positive parameters, of log-odds for probabilities) or "profile" (likelihood).
+    which : None, name, names, or dict from name to index, indices or mask
+        Which parameters; a profile must be told.
+    errors : str or Errors
+        For "wald": the method of the standard errors ("oakes"), or these themselves; ``clusters`` for "sandwich".
+
+    Raises
+    ------
+    ValueError
+        Level out of range, unknown method or parameter.
+    """
+    return intervals_of(self, Arguments(X, y, sample_weight, labels, by), level, method, which, settings)
+
+
+def gated_standard_errors(
+    self: Any,
+    X: Any,
+    sample_weight: Any = None,
+    method: str = "oakes",
+    *,
+    y: Any = None,
+    labels: Any = None,
+    by: Any = None,
+    covariates: Any = None,
+    clusters: Any = None,
+    **options: Any,
+) -> Errors:
+    """Standard errors as in ``GaussianMixture.standard_errors``; with the ``covariates`` of the fit, where it had any."""
+    arguments = Arguments(X, y, sample_weight, labels, by, covariates=covariates)
+    found: Errors = errors_of(self, arguments, method, clusters, options)
+    return found
+
+
+def gated_confint(
+    self: Any,
+    X: Any,
+    level: float = 0.95,
+    method: str = "wald",
+    which: Any = None,
+    *,
+    sample_weight: Any = None,
+    y: Any = None,
+    labels: Any = None,
+    by: Any = None,
+    covariates: Any = None,
+    **settings: Any,
+) -> dict[str, Array]:
+    """Intervals as in ``GaussianMixture.confint``; with the ``covariates`` of the fit, where it had any."""
+    arguments = Arguments(X, y, sample_weight, labels, by, covariates=covariates)
+    return intervals_of(self, arguments, level, method, which, settings)
+
+
+def regression_standard_errors(
+    self: Any,
+    X: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    method: str = "oakes",
+    *,
+    labels: Any = None,
+    offset: Any = None,
+    by: Any = None,
+    clusters: Any = None,
+    **options: Any,
+) -> Errors:
+    """Standard errors as in ``GaussianMixture.standard_errors``; ``y`` are the responses, ``offset`` and the rest as in the fit."""
+    found: Errors = errors_of(self, Arguments(X, y, sample_weight, labels, by, offset), method, clusters, options)
+    return found
+
+
+def regression_confint(
+    self: Any,
+    X: Any,
+    y: Any = None,
+    level: float = 0.95,
+    method: str = "wald",
+    which: Any = None,
+    *,
+    sample_weight: Any = None,
+    labels: Any = None,
+    offset: Any = None,
+    by: Any = None,
+    **settings: Any,
+) -> dict[str, Array]:
+    """Intervals as in ``GaussianMixture.confint``; ``y`` are the responses, ``offset`` and the rest as in the fit."""
+    return intervals_of(self, Arguments(X, y, sample_weight, labels, by, offset), level, method, which, settings)
+
+
+def censored_standard_errors(
+    self: Any,
+    y: Any,
+    status: Any = None,
+    *,
+    upper: Any = None,
+    covariates: Any = None,
+    sample_weight: Any = None,
+    method: str = "oakes",
+    clusters: Any = None,
+    **options: Any,
+) -> Errors:
+    """Standard errors as in ``GaussianMixture.standard_errors``; values, status and covariates as in the fit."""
+    arguments = Arguments(bounds_of(y, status, upper), None, sample_weight, covariates=covariates)
+    found: Errors = errors_of(self, arguments, method, clusters, options)
+    return found
+
+
+def censored_confint(
+    self: Any,
+    y: Any,
+    status: Any = None,
+    *,
+    upper: Any = None,
+    covariates: Any = None,
+    sample_weight: Any = None,
+    level: float = 0.95,
+    method: str = "wald",
+    which: Any = None,
+    **settings: Any,
+) -> dict[str, Array]:
+    """Intervals as in ``GaussianMixture.confint``; values, status and covariates as in the fit."""
+    arguments = Arguments(bounds_of(y, status, upper), None, sample_weight, covariates=covariates)
+    return intervals_of(self, arguments, level, method, which, settings)
+
+
+def wald_test(fit: Any, X: Any, hypothesis: Callable[[Mapping[str, Array]], Any], *rows: Any, **keywords: Any) -> ChiSquared:
+    """Whether ``hypothesis(parameters)``, an array of numbers, is zero: ``r' [R V R']^-1 r`` of one fit.
+
+    Parameters
+    ----------
+    fit : estimator
+        A fitted estimator with ``standard_errors``, without the restriction.
+    X, *rows, **keywords
+        As for its ``standard_errors``; ``method="sandwich"`` (with ``clusters``) makes the test robust.
+    hypothesis : function
+        From the mapping of parameters by name to what should be zero.
+
+    Raises
+    ------
+    ValueError
+        Where the function moves with what is not identified, or with nothing.
+
+    Examples
+    --------
+    >>> import estep
+    >>> X = np.array([[0.1], [1.2], [-0.7], [0.4], [-1.3], [0.9]])
+    >>> fit = estep.MultivariateNormal().fit(X)
+    >>> round(estep.wald_test(fit, X, lambda p: p["mean"]).statistic, 4)  # n mean^2 / variance
+    0.0748
+    """
+    return hypotheses.wald_test(fit.standard_errors(X, *rows, **keywords), hypothesis)
+
+
+def score_test(
+    restricted: Any,
+    X: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    release: Any = None,
+    method: str = "oakes",
+    **keywords: Any,
+) -> ChiSquared:
+    """Whether the constraints of a restricted fit (``fixed``, ``tied``) hold: ``s' I^-1 s`` of the model without them.
+
+    Parameters
+    ----------
+    restricted : estimator
+        Fitted with the constraints.
+    X, y, sample_weight, labels, by, offset, covariates
+        The rows of the fit, and what it was given with them.
+    release : None, name or names
+        The parameters whose constraints are tested; None is all that are constrained.
+    method : str
+        Information at the restricted maximum: "oakes" or "opg".
+
+    Raises
+    ------
+    ValueError
+        Where nothing is constrained; where the restriction lies at the end of a range.
+
+    Examples
+    --------
+    >>> import estep
+    >>> X = np.array([[1.0], [3.0], [4.0], [0.0]])
+    >>> fit = estep.Mixture(estep.Poisson(), 1, fixed=dict(rates=[[1.0]])).fit(X)
+    >>> round(estep.score_test(fit, X, method="oakes").statistic, 4)  # (sum - n)^2 / sum x, in log rates
+    4.0
+    """
+    check_is_fitted(restricted, "result_")
+    arguments = Arguments(X, y, sample_weight, **keywords)
+    model = restricted.result_.model
+    rows = read(restricted, arguments, Target(model.family, model.k, model.k - int(_noisy(restricted))), reset=False)
+    few = rows.distinct() if worth_collapsing(model.family, rows) else rows
+    return hypotheses.score_test(model, few.data(restricted.n_jobs), restricted.result_.params, release, method)
