@@ -12,7 +12,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROWS = ("gmm_pass", "slow_mixtures", "select_faithful", "kmeans", "latent_class", "mixed_columns")
-ROWS += ("memory", "imports", "stages")
+ROWS += ("memory", "from_parquet", "imports", "stages")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -40,6 +40,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "worked",
     "subsection_order": [f"gallery/{part}" for part in GALLERY],
+    "within_subsection_order": "gallery_pictures.InOrder",
     "filename_pattern": r"\.py$",
     "image_scrapers": ("gallery_pictures.figures",),
     "capture_repr": ("_repr_html_",),

@@ -30,3 +30,21 @@ def figures(block: Any, names: dict[str, Any], settings: dict[str, Any], **optio
         saved.append(path)
         described.append(re.sub(r"_+", " ", name).strip())
     return str(figure_rst(saved, settings["src_dir"], ", ".join(described)))
+
+
+class InOrder:
+    """sphinx-gallery's sort key: the order in which the pages of a section are listed."""
+
+    PAGES = (
+        "gaussian_mixture", "choosing", "kmeans", "outliers", "watching", "picture",
+        "poisson", "gamma", "mixed_columns",
+        "exam", "groups", "raters", "abilities", "topics",
+        "two_lines", "seizures", "experts",
+        "imputation", "crimes", "censored",
+    )  # fmt: skip
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __call__(self, file: str) -> int:
+        return self.PAGES.index(file.removesuffix(".py"))

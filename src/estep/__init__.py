@@ -36,6 +36,7 @@ _HOMES = {
     "wald_test": "estep.estimators.inference_methods",
     "Pooled": "estep.inference.rubin",
     "pool_estimates": "estep.inference.rubin",
+    "align_components": "estep.inference.labels",
     "load": "estep.estimators.files",
     "select": "estep.inference.select",
     "Selection": "estep.inference.select",
@@ -121,6 +122,7 @@ __all__ = [
     "Weibull",
     "ZeroInflated",
     "__version__",
+    "align_components",
     "core",
     "data",
     "engine",
@@ -192,6 +194,7 @@ if TYPE_CHECKING:
     from estep.families.zero_inflated import ZeroInflated
     from estep.inference.errors import Errors, standard_errors
     from estep.inference.hypotheses import ChiSquared, lr_test
+    from estep.inference.labels import align_components
     from estep.inference.rubin import Pooled, pool_estimates
     from estep.inference.select import Selection, select
 

@@ -43,7 +43,7 @@ LINES = {
     "fit empty.csv": "empty.csv is empty (0 bytes)",
     "fit header.csv": "header.csv has no rows (its columns: x, y)",
     "fit text.csv": "text.csv: column 'y' holds numbers, but also text: 'three' in row 2;",
-    "fit latin.csv": "latin.csv is not in UTF-8: line 1 holds the byte 0xe4; name its encoding, such as latin-1 (--encoding latin-1)",
+    "fit latin.csv": "latin.csv is not in UTF-8: line 1 holds the byte 0xe4; name its encoding, such as latin-1 (--encoding",
     "fit cut.parquet": "cut.parquet: Invalid Input Error: ",
     "fit words.csv": "words.csv has no column of numbers: 'a' (text), 'b' (text); --model latent-class reads text",
     "fit faithful.csv --columns eruption": "faithful.csv has no column 'eruption'; did you mean 'eruptions'?",
@@ -93,23 +93,30 @@ def test_latin_1_and_one_column_work(here: Path, run: Run) -> None:
     assert done.document["result"]["parameters"]["means"] == [[pytest.approx(7 / 3)]]
 
 
-def test_many_columns_and_names_that_are_code(here: Path, run: Run) -> None:
-    rng = np.random.default_rng(0)
-    names = [f"c{i}" for i in range(298)] + ["<script>alert(1)</script>", 'a ""quoted"", name']
-    rows = rng.normal(size=(60, 300)) + 3.0 * (np.arange(60) % 2)[:, None]
-    body = "\n".join(",".join(f"{v:.4f}" for v in row) for row in rows)
-    (here / "wide.csv").write_text(",".join(f'"{n}"' for n in names) + "\n" + body + "\n", "utf-8")
-    done = run("fit wide.csv --components 2 --covariance EII --n-init 2 --out o --id", "<script>alert(1)</script>")
+def table(names: list[str], n: int = 60) -> str:
+    """A CSV of two classes, with names quoted as CSV asks."""
+    rows = np.random.default_rng(0).normal(size=(n, len(names))) + 3.0 * (np.arange(n) % 2)[:, None]
+    quoted = [f'"{name.replace(chr(34), chr(34) * 2)}"' for name in names]
+    return "\n".join([",".join(quoted), *(",".join(f"{v:.4f}" for v in row) for row in rows)]) + "\n"
+
+
+def test_three_hundred_columns(here: Path, run: Run) -> None:
+    (here / "wide.csv").write_text(table([f"c{i}" for i in range(300)]), "utf-8")
+    done = run("fit wide.csv --components 2 --covariance EII --n-init 2 --json")
+    assert done.code == 0
+    assert len(done.document["result"]["columns"]) == 300
+
+
+def test_names_that_are_code_stay_names(here: Path, run: Run) -> None:
+    odd = ["<script>alert(1)</script>", 'a "quoted", name', "x'; DROP TABLE data; --"]
+    (here / "odd.csv").write_text(table(odd), "utf-8")
+    columns = ",".join(name.replace(",", "\\,") for name in odd)
+    done = run("fit odd.csv --components 2 --covariance EII --n-init 2 --out o --columns", columns)
     assert done.code == 0
     page = (here / "o" / "report.html").read_text("utf-8")
     assert "<script>alert" not in page
-    done = run(
-        "fit wide.csv --components 2 --covariance EII --n-init 2 --out p --columns",
-        '<script>alert(1)</script>,a "quoted"\\, name',
-    )
-    assert done.code == 0
-    assert "<script>alert" not in (here / "p" / "report.html").read_text("utf-8")
-    assert run("predict p/model.safetensors wide.csv").out.count("\n") == 61
+    assert "&lt;script&gt;alert" in page
+    assert run("predict o/model.safetensors odd.csv --id", odd[0]).out.count("\n") == 61
 
 
 # --- places ---
@@ -139,7 +146,12 @@ def test_a_folder_without_permission(here: Path, run: Run) -> None:
     refused(run("fit faithful.csv --out shut"), "nothing can be written to shut: Permission denied")
 
 
-LIMITED = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size})); from estep.cli.main import main; sys.exit(main())"
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
+from estep.cli.main import main
+sys.exit(main())
+"""
 
 
 def test_a_full_disk_leaves_no_half_file(here: Path) -> None:

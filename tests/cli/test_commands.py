@@ -134,6 +134,17 @@ def test_latent_classes_from_text(mixed: Path, run: Run) -> None:
     assert re.search(r"later.csv: column 'colour' holds 'violet' in row \d+, unseen in fit", done.err)
 
 
+def test_regressions_by_formula(here: Path, run: Run) -> None:
+    pytest.importorskip("formulaic")
+    line = ("fit faithful.csv --components 1:2 --n-init 3 --out o --formula", "waiting ~ eruptions")
+    done = run(*line)
+    assert done.code == 0
+    assert "note: no model file: a fit by a formula cannot be kept in one" in done.err
+    assert sorted(os.listdir("o")) == ["assignments.parquet", "report.html"]
+    assert "--model gaussian has no --formula" in run("fit faithful.csv --model gaussian --formula", "y ~ x").err
+    assert "--model regression needs a formula" in run("fit faithful.csv --model regression").err
+
+
 def test_kmeans(here: Path, run: Run) -> None:
     done = run("fit faithful.csv --model kmeans --components 3 --n-init 2 --out o")
     assert done.code == 0

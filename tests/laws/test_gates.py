@@ -20,7 +20,7 @@ from estep.structures.hierarchical_gate import HierarchicalGate, HierarchyParams
 from estep.structures.iid import Iid
 from estep.testing import check_structure
 
-N = 6
+N = 5
 GIVEN = np.random.default_rng(1).normal(size=(N, 1)) * 2 + 3
 
 
@@ -35,7 +35,7 @@ def path_prior(gate):
 @pytest.mark.parametrize(("structure", "k"), [(Gated(), 3), (HierarchicalGate((2, 1)), 3), (HierarchicalGate((2, 2)), 4)])
 def test_laws(structure, k):
     gate = bound(structure)
-    check_structure(gate, k, given=GIVEN, log_prior_of_path=path_prior(gate), local=True)
+    check_structure(gate, k, given=GIVEN, log_prior_of_path=path_prior(gate), n=N, local=True)
 
 
 def test_laws_with_fixed_and_tied_entries():
@@ -47,6 +47,7 @@ def test_laws_with_fixed_and_tied_entries():
         3,
         given=GIVEN,
         log_prior_of_path=path_prior(gate),
+        n=N,
         local=True,
         params=GateParams(np.array([[0.0, 0.0], [0.5, 1.0], [0.3, 1.0]])),
         constraints=Constraints({"gate_coefs": fixed}, {"gate_coefs": ties}),
@@ -224,5 +225,5 @@ def test_a_gate_of_groups_is_finer_than_weights():
     ends = {}
     for structure in (Iid(), Gated()):
         model = Latent(structure, LinearRegression(), 2).bind(data)
-        ends[type(structure)] = estep.fit(model, data, LatentParams(model.structure.start(2), experts), max_iter=3000)
+        ends[type(structure)] = estep.fit(model, data, LatentParams(model.structure.start(2), experts), max_iter=200)
     assert ends[Gated].loglik > ends[Iid].loglik + 50

@@ -72,6 +72,17 @@ def test_two_regressions_of_emissions():
     near(result.params.structure.weights, expected["weights"], tolerance["parameters_abs"])
 
 
+def test_standard_errors_of_emissions():
+    """Those of the observed information, which R differentiated numerically."""
+    case, table = GOLDEN["mixreg-co2"], frame("co2_gnp.csv")
+    x, y = table[["gnp"]].to_numpy(), table["co2"].to_numpy()
+    fit = estep.MixtureOfRegressions("linear", 2, init=table["start"].to_numpy() - 1, tol=1e-13).fit(x, y)
+    se = fit.standard_errors(x, y)
+    pairs = np.column_stack([se["intercepts"], se["coefs"]]).ravel()
+    expected = case["expected"]["standard_errors_observed_information"]["values"]
+    np.testing.assert_allclose([se["weights"][0], *pairs, *se["scales"]], expected, rtol=case["tolerance"]["se_rel"])
+
+
 def seizures():
     table = frame("seizures.csv")
     day = np.log(table["day"].to_numpy())

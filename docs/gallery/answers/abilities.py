@@ -16,7 +16,7 @@ sd = np.sqrt(np.diag(S))
 correlations = S.to_numpy() / np.outer(sd, sd)
 for q in (1, 2):
     model = estep.FactorAnalysis(q, random_state=0).fit_covariance(correlations, n=112)
-    print(f"{q}: log-likelihood {model.log_likelihood_:.3f}, {model.result_.n_free} parameters, {model.status_.name}")
+    print(f"{q}: log-likelihood {model.log_likelihood_:.3f}, {model.result_.n_free} parameters")
 
 # %%
 # Loadings are correlations of tests with factors; squared and added up over factors they are what is explained of a test.

@@ -15,7 +15,8 @@ sheets, candidates = exam.drop(columns="count"), exam["count"]
 for k in (1, 2, 3):
     model = estep.LatentClass(k, random_state=0).fit(sheets, sample_weight=candidates)
     bic = model.bic(sheets, sample_weight=candidates)
-    print(f"{k}: BIC {bic:.1f}  G2 {model.g2_:.1f} on {model.df_} degrees of freedom, p = {model.g2_p_value_:.2g}")
+    test = f"G2 {model.g2_:.1f} on {model.df_} degrees of freedom, p = {model.g2_p_value_:.2g}"
+    print(f"{k}: BIC {bic:.1f}  {test}")
 
 # %%
 # One class is refused, two are enough: the better two thirds of the candidates, and the rest.

@@ -11,9 +11,12 @@ from estep.data import sets
 
 slides = sets.load("carcinoma")
 X, count = slides.drop(columns="count"), slides["count"]
-models = {k: estep.LatentClass(k, random_state=0).fit(X, sample_weight=count) for k in (1, 2, 3, 4)}
+models = {
+    k: estep.LatentClass(k, random_state=0).fit(X, sample_weight=count) for k in (1, 2, 3, 4)
+}
 for k, model in models.items():
-    print(f"{k}: log-likelihood {model.log_likelihood_:.4f}  BIC {model.bic(X, sample_weight=count):.2f}")
+    bic = model.bic(X, sample_weight=count)
+    print(f"{k}: log-likelihood {model.log_likelihood_:.4f}  BIC {bic:.2f}")
 
 three = models[3]
 print(three.weights_.round(3))

@@ -17,7 +17,8 @@ kmeans = estep.KMeans(3, random_state=0).fit(X)
 mixture = estep.GaussianMixture(3, random_state=0).fit(X)
 print(f"within-cluster sum of squares {kmeans.inertia_:.2f} after {kmeans.n_iter_} passes")
 for model in (kmeans, mixture):
-    print(type(model).__name__, round(adjusted_rand_score(flowers["species"], model.predict(X)), 3))
+    agreement = adjusted_rand_score(flowers["species"], model.predict(X))
+    print(f"{type(model).__name__}: adjusted Rand index {agreement:.3f}")
 
 # %%
 # Crosses are centres, lines the borders between their cells.

@@ -21,7 +21,7 @@ for model in (normal, robust):
     groups = model.predict(X)
     agree = max(np.mean(groups == genuine), np.mean(groups != genuine))
     print(f"{type(model).__name__}: {agree:.1%} of the notes in the right group")
-print("weights of the three rows in the t mixture", robust.row_weights(X)[[20, 60, 120]].round(4))
+print("weights of the three rows", robust.row_weights(X)[[20, 60, 120]].round(4))
 
 # %%
 # The normal mixture stretches a component to the three errors, and puts genuine and counterfeit notes together.

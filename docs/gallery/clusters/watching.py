@@ -20,7 +20,7 @@ first = animation.figure(0)
 # %%
 # A colour between two is a row that could belong to either.
 
-animation
+animation  # noqa: B018
 
 # %%
 # The objective after every pass, and what the stop rule expected to be left.

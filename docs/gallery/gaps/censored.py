@@ -14,8 +14,8 @@ from estep.data import sets
 mice = sets.load("mice")
 days, status = mice["log_days"], mice["status"]
 model = estep.CensoredNormal().fit(days, status=status)
-print(f"mean {model.mean_:.6f}, standard deviation {model.std_:.6f}, log-likelihood {model.log_likelihood_:.6f}")
-print("without the three", round(days[status == "exact"].mean(), 4), "as if dead", round(days.mean(), 4))
+print(f"mean {model.mean_:.6f}, standard deviation {model.std_:.5f}")
+print(f"without the three {days[status == 'exact'].mean():.4f}, as if dead {days.mean():.4f}")
 
 figure = model.plot(days.rename("log10 of days"), status=status)
 

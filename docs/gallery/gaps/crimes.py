@@ -16,7 +16,8 @@ whole = visits.notna().all(axis=1)
 complete = estep.SaturatedMultinomial().fit(visits[whole], sample_weight=people[whole])
 print(model.summary())
 for name, fit in (("everybody", model), ("met twice", complete)):
-    print(f"{name}: odds ratio {fit.odds_ratio('first', 'second'):.3f}, victims on the first visit {fit.marginal('first')[1]:.4f}")
+    ratio, victims = fit.odds_ratio("first", "second"), fit.marginal("first")[1]
+    print(f"{name}: odds ratio {ratio:.3f}, victims on the first visit {victims:.2%}")
 
 # %%
 # Who was a victim once is more than three times as likely (in odds) to be one again.

@@ -30,5 +30,7 @@ figure = model.plot(air, ["temp", "ozone"])
 # mean, with its standard error by Rubin's rules.
 
 copies = model.multiple_imputation(air, m=20, random_state=0)[:, :, 0]
-pooled = estep.pool_estimates(copies.mean(axis=1)[:, None], (copies.var(axis=1, ddof=1) / len(air))[:, None])
-print(f"{pooled.estimate[0]:.3f}, standard error {pooled.total[0] ** 0.5:.3f}, of which missing entries {pooled.missing[0]:.0%}")
+means, variances = copies.mean(axis=1), copies.var(axis=1, ddof=1) / len(air)
+pooled = estep.pool_estimates(means[:, None], variances[:, None])
+error, lost = pooled.total[0] ** 0.5, pooled.missing[0]
+print(f"{pooled.estimate[0]:.3f}, standard error {error:.3f}, information lost {lost:.0%}")

@@ -23,7 +23,8 @@ for name, model in models.items():
     print(f"{name:16s} log-likelihood {model.log_likelihood_:9.2f}  BIC {model.bic(X):.1f}")
 
 gamma = models["two gamma"]
-print("mean minutes", (gamma.shapes_ / gamma.rates_).ravel().round(2), "weights", gamma.weights_.round(3))
+print("weights", gamma.weights_.round(3))
+print("mean minutes", (gamma.shapes_ / gamma.rates_).ravel().round(2))
 print("coefficients of variation", (1 / np.sqrt(gamma.shapes_)).ravel().round(3))
 
 # %%

@@ -25,7 +25,9 @@ print(model.summary())
 # %%
 # Parents, people without children, and a small group of prolific authors with prolific mentors.
 
-figure = estep.views.plot_pairs(model, people, columns=["articles", "kids", "prestige", "mentor"])
+figure = estep.views.plot_pairs(
+    model, people, columns=["articles", "kids", "prestige", "mentor"]
+)
 
 # %%
 # A new person of whom only two things are known: what is missing does not count.

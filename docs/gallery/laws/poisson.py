@@ -13,12 +13,14 @@ from estep.data import sets
 notices = sets.load("death_notices")
 X, days = notices[["deaths"]], notices["days"]
 one = estep.Mixture(estep.Poisson(), 1).fit(X, sample_weight=days)
-two = estep.Mixture(estep.Poisson(), 2, random_state=0).fit(X, sample_weight=days)
+two = estep.Mixture(estep.Poisson(), 2, tol=1e-12, random_state=0).fit(X, sample_weight=days)
 for model in (one, two):
-    print(f"{model.n_components}: log-likelihood {model.log_likelihood_:.3f}  BIC {model.bic(X, sample_weight=days):.1f}")
+    bic = model.bic(X, sample_weight=days)
+    print(f"{model.n_components}: log-likelihood {model.log_likelihood_:.3f}  BIC {bic:.1f}")
 print("rates", two.rates_.ravel().round(3), "weights", two.weights_.round(3))
 
-plain = estep.Mixture(estep.Poisson(), 2, accelerate="none", max_iter=5000, random_state=0).fit(X, sample_weight=days)
+plain = estep.Mixture(estep.Poisson(), 2, accelerate="none", max_iter=9999, random_state=0)
+plain.set_params(tol=1e-12).fit(X, sample_weight=days)
 print(f"passes: {two.n_iter_} with leaps, {plain.n_iter_} without")
 
 # %%

@@ -16,7 +16,8 @@ experts = estep.MixtureOfExperts("linear", 2, random_state=0).fit(X, y)
 regressions = estep.MixtureOfRegressions("linear", 2, random_state=0).fit(X, y)
 print("gate", experts.gate_coefs_.round(3).tolist())
 for model in (experts, regressions):
-    print(type(model).__name__, "log-likelihood", round(model.log_likelihood_, 3), "BIC", round(model.bic(X, y), 2))
+    name, bic = type(model).__name__, model.bic(X, y)
+    print(f"{name} log-likelihood {model.log_likelihood_:.3f} BIC {bic:.2f}")
 
 # %%
 # A line is strong where its expert is asked; dashed is the expected response, which lies where no burn is.

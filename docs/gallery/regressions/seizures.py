@@ -13,7 +13,9 @@ import estep
 from estep.data import sets
 
 days = sets.load("seizures")
-model = estep.MixtureOfRegressions("poisson", 2, formula="seizures ~ treatment * log(day)", random_state=0)
+model = estep.MixtureOfRegressions(
+    "poisson", 2, formula="seizures ~ treatment * log(day)", random_state=0
+)
 hours = np.log(days["hours"])
 model.fit(days, offset=hours)
 print(model.summary())

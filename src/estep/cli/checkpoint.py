@@ -25,6 +25,7 @@ LOOKS = 64
 SAME = (
     "model",
     "column",
+    "formula",
     "columns",
     "weights",
     "labels",
@@ -100,7 +101,13 @@ def check(path: str, before: dict[str, str], now: dict[str, str]) -> None:
 
 
 def _shown(value: Any) -> str:
-    return "left out" if value in (None, [], False) else ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return (
+        "left out"
+        if value is None or value is False or value == []
+        else ",".join(map(str, value))
+        if isinstance(value, list)
+        else str(value)
+    )
 
 
 def fingerprint(data: Arrow) -> str:

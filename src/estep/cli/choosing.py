@@ -29,7 +29,7 @@ def model_name(options: Any) -> str:
     """The model that the options ask for; columns with families of their own make it "auto"."""
     if options.column and options.model not in (None, "auto"):
         raise ValueError(f"--column sets the family of one column under --model auto, not under --model {options.model}")
-    return "auto" if options.column else options.model or "gaussian"
+    return options.model or ("auto" if options.column else "regression" if options.formula else "gaussian")
 
 
 def plan(name: str, options: Any, given: Given, voice: Voice) -> Plan:
@@ -56,15 +56,15 @@ def fitted(plan: Plan, options: Any, given: Given) -> tuple[Any, Any]:
     from estep.inference.select import combinations, select
 
     if plan.fits > 1:
-        selection = select(plan.estimator, given.data, plan.grid, options.criterion)
+        selection = select(plan.estimator, given.X, plan.grid, options.criterion)
         return selection.best_, selection
     settings = combinations(plan.grid, len(given.data.names))[0]
     estimator = plan.estimator.set_params(**settings)
     estimator._enclosed = True
     if given.by is None:
-        estimator.fit(given.data)
+        estimator.fit(given.X)
     else:
-        estimator.fit(given.data, by=given.by)
+        estimator.fit(given.X, by=given.by)
     return estimator, None
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from estep.cli.choosing import Plan, fitted, plan, table_of
+from estep.cli.choosing import Plan, fitted, model_name, plan, table_of
 from estep.cli.models import kind_of
 from estep.cli.progress import Progress
-from estep.cli.reading import Given, read, warnings_as_notes
+from estep.cli.reading import Given, in_memory, read, warnings_as_notes
 from estep.cli.words import OK, Voice
 from estep.engine.ledger import Ledger
 
@@ -16,11 +16,12 @@ Cells = dict[tuple[int, str], float]
 
 def run(options: Any, voice: Voice) -> int:
     """The command; gives its exit code."""
-    names = options.model or (("auto",) if options.column else ("gaussian",))
+    names = options.model or (model_name(options),)
     if unranked := [name for name in names if not kind_of(name).ranked]:
         raise ValueError(f"--model {unranked[0]} has no criterion to be compared by")
     with warnings_as_notes(voice):
         given = read(options, voice, texts=any(kind_of(name).texts for name in names))
+        given = in_memory(given) if options.formula else given
         plans = [plan(name, _only_its_own(options, name), given, voice) for name in names]
         if len({bool(getattr(getattr(p.estimator, "family", None), "discrete", False)) for p in plans}) > 1:
             voice.note(
@@ -76,7 +77,7 @@ def _single(todo: Plan, estimator: Any, options: Any, given: Given) -> dict[str,
     result = estimator.result_
     return {
         **settings,
-        options.criterion: getattr(estimator, options.criterion)(given.data, **given.row),
+        options.criterion: getattr(estimator, options.criterion)(given.X, **given.row),
         "log_likelihood": result.loglik,
         "free_parameters": result.n_free,
         "status": result.status.name.lower(),

@@ -12,7 +12,7 @@ from estep.cli.checkpoint import Checkpoint, checkpoint_of, resume_command
 from estep.cli.choosing import Plan, described, fitted, model_name, plan, table_of
 from estep.cli.models import kind_of
 from estep.cli.progress import Progress
-from estep.cli.reading import Given, read, warnings_as_notes
+from estep.cli.reading import Given, in_memory, read, warnings_as_notes
 from estep.cli.words import INTERRUPTED, OK, UNFINISHED, Voice
 from estep.cli.writing import free_places, write_assignments
 
@@ -29,6 +29,7 @@ def run(options: Any, voice: Voice) -> int:
         free_places(Path(options.out), [MODEL, ASSIGNMENTS, *([REPORT] if reports() else [])], options.force)
     with warnings_as_notes(voice):
         given = read(options, voice, texts=kind_of(name).texts)
+        given = in_memory(given) if options.formula else given
         todo = plan(name, options, given, voice)
         progress = Progress(todo.fits, shown=not voice.quiet)
         checkpoint = checkpoint_of(options, given.data, progress, voice)
@@ -67,15 +68,19 @@ def _cut_off(options: Any, checkpoint: Checkpoint, voice: Voice) -> int:
 def _write(estimator: Any, selection: Any, given: Given, options: Any, voice: Voice) -> dict[str, str]:
     """Write the model, the classes of the rows, and the report."""
     folder = Path(options.out)
-    written = {"model": str(folder / MODEL)}
-    estimator.save(folder / MODEL)
+    written: dict[str, str] = {}
+    if options.formula:
+        voice.note("no model file: a fit by a formula cannot be kept in one")
+    else:
+        estimator.save(folder / MODEL)
+        written["model"] = str(folder / MODEL)
     write_assignments(estimator, given, folder / ASSIGNMENTS)
     written["assignments"] = str(folder / ASSIGNMENTS)
     if reports() and type(estimator).__name__ != "KMeans" and given.by is None:
         from estep.views.report import write_report
 
         command = shlex.join(["estep", *options.arguments])
-        write_report(folder / REPORT, estimator, given.data, command=command, selection=selection, names=given.data.table.title)
+        write_report(folder / REPORT, estimator, given.X, command=command, selection=selection, names=given.data.table.title)
         written["report"] = str(folder / REPORT)
     elif given.by is not None:
         voice.note("no report: there is none for models with groups")
@@ -94,7 +99,7 @@ def _tell(estimator: Any, selection: Any, given: Given, voice: Voice) -> None:
         voice.out(f"{type(estimator).__name__}, {estimator.n_clusters} clusters: {ended}\n")
         return
     whole = given.data.n_rows <= SUMMED_UP and given.data.labels is None and given.data.weights is None
-    voice.out(estimator.summary(given.data, **given.row) if whole else estimator.summary())
+    voice.out(estimator.summary(given.X, **given.row) if whole else estimator.summary())
     voice.out("")
 
 

@@ -112,6 +112,7 @@ def _model(parser: argparse.ArgumentParser, several: bool = False) -> None:
     group.add_argument(
         "--column", action="append", default=[], metavar="NAME=FAMILY", help="family of one column; implies --model auto"
     )
+    group.add_argument("--formula", metavar="TEXT", help="regressions: such as 'y ~ x + z'; implies --model regression")
     group.add_argument(
         "--components", type=counts, metavar="K", help="3, or 1:9, or 2,4,6; the best by --criterion (default 1:9)"
     )

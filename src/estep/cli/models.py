@@ -11,7 +11,7 @@ class Kind:
     """A model: words about it, the estimator, the family of a mixture of some family, and what it can do.
 
     ``count`` is the setting that numbers its components, ``covariances`` whether they have a structure to choose, ``ranked``
-    whether criteria compare them, ``texts`` whether columns of text are categories to it.
+    whether criteria compare them, ``texts`` whether columns of text are of use, ``regression`` the law of a regression.
     """
 
     about: str
@@ -21,12 +21,17 @@ class Kind:
     covariances: bool = False
     ranked: bool = True
     texts: bool = False
+    regression: str | None = None
 
 
 MODELS = {
     "gaussian": Kind("normal components; missing values, 14 covariance structures", "GaussianMixture", covariances=True),
     "auto": Kind("a family for every column, proposed from what it holds", texts=True),
     "latent-class": Kind("categories or 0 and 1, independent within a class", "LatentClass", texts=True),
+    "regression": Kind("regressions with normal errors; --formula", "MixtureOfRegressions", texts=True, regression="linear"),
+    "poisson-regression": Kind("regressions of counts; --formula", "MixtureOfRegressions", texts=True, regression="poisson"),
+    "logistic-regression": Kind("regressions of 0 and 1; --formula", "MixtureOfRegressions", texts=True, regression="logistic"),
+    "gamma-regression": Kind("regressions, positive; --formula", "MixtureOfRegressions", texts=True, regression="gamma"),
     "kmeans": Kind("k-means; no criterion, so one number of clusters", "KMeans", count="n_clusters", ranked=False),
     "poisson": Kind("counts", family="Poisson"),
     "negative-binomial": Kind("counts that spread more than Poisson's", family="NegativeBinomial"),
@@ -36,6 +41,7 @@ MODELS = {
     "gamma": Kind("positive and skewed", family="Gamma"),
     "lognormal": Kind("positive, normal logarithms", family="LogNormal"),
     "weibull": Kind("lifetimes", family="Weibull"),
+    "student": Kind("normal with heavy tails", "StudentMixture"),
     "laplace": Kind("peaked, with heavy tails", family="Laplace"),
 }
 
@@ -78,6 +84,12 @@ def estimator_of(name: str, options: Any, family: Any = None) -> Any:
         given["prior"] = None if options.prior == "none" else options.prior
     if options.noise:
         given["noise"] = True
+    if kind.regression is not None and options.formula is None:
+        raise ValueError(f"--model {name} needs a formula, such as --formula 'y ~ x'")
+    if kind.regression is None and options.formula is not None:
+        raise ValueError(f"--model {name} has no --formula")
+    if kind.regression is not None:
+        settings |= {"family": kind.regression, "formula": options.formula}
     if kind.estimator == "Mixture":
         settings["family"] = getattr(estep.families, str(kind.family))() if family is None else family
     estimator = getattr(estep, kind.estimator)()

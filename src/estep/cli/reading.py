@@ -23,7 +23,13 @@ class Given:
 
     data: Arrow
     by: NDArray[Any] | None = None
+    frame: Any = None
     left_out: tuple[str, ...] = ()
+
+    @property
+    def X(self) -> Any:
+        """The rows as estimators take them: a table in memory for formulas, else the file itself."""
+        return self.data if self.frame is None else self.frame
 
     @property
     def row(self) -> dict[str, Any]:
@@ -55,7 +61,18 @@ def read(options: Any, voice: Voice, *, texts: bool, columns: Any = None) -> Giv
         voice.note(f"left out {words}; --columns says which columns to use")
     data = dataclasses.replace(data, exclude=(*data.exclude, *(name for name, _ in out)))
     by = None if group is None else data.values(group)
-    return Given(data, by, tuple(name for name, _ in out))
+    return Given(data, by, left_out=tuple(name for name, _ in out))
+
+
+def in_memory(given: Given) -> Given:
+    """The rows as a table in memory, which formulas are read on."""
+    try:
+        import pandas
+    except ImportError:
+        raise ImportError(
+            "formulas need pandas and formulaic, which are not both installed: pip install 'estep[formula]'"
+        ) from None
+    return dataclasses.replace(given, frame=pandas.DataFrame(given.data.head(given.data.n_rows)))
 
 
 def _of_no_use(data: Arrow, texts: bool) -> tuple[tuple[str, str], ...]:

@@ -25,7 +25,7 @@ def run(options: Any, voice: Voice) -> int:
             raise ValueError(f"{options.model} has groups, and there is no report for models with groups")
         given = with_model(estimator, read(options, voice, texts=True, columns=columns_of(estimator)))
         command = shlex.join(["estep", *options.arguments])
-        write_report(target, estimator, given.data, command=command, names=given.data.table.title)
+        write_report(target, estimator, given.X, command=command, names=given.data.table.title)
     voice.out(f"report       {target}")
     voice.document({"command": "report", "file": str(target)})
     return OK

@@ -75,7 +75,7 @@ def explained(estimator: Any, given: Given) -> tuple[Any, Array]:
     model, params = estimator.result_.model, estimator.result_.params
     named = model.k - int(getattr(estimator, "noise", False) is not False)
     rows = read(
-        estimator, Arguments(given.data, sample_weight=1.0, **given.row), Target(model.family, model.k, named), reset=False
+        estimator, Arguments(given.X, sample_weight=1.0, **given.row), Target(model.family, model.k, named), reset=False
     )
     classes = room((rows.n,), np.int64)
     resp = room((model.k, rows.n), np.float64)

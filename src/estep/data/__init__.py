@@ -1,6 +1,7 @@
-"""Data planes: anything with one verb, ``sum``."""
+"""Data planes: anything with one verb, ``sum``; and small real data ``sets`` for examples."""
 
+from estep.data import sets
 from estep.data.arrow import Arrow
 from estep.data.memory import Memory
 
-__all__ = ["Arrow", "Memory"]
+__all__ = ["Arrow", "Memory", "sets"]

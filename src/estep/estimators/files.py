@@ -183,7 +183,8 @@ def _check_result(estimator: Any, result: Result, columns: dict[str, Any]) -> No
     """Raise ValueError unless the parameters are legal, of the sizes the settings name, and give a row a density."""
     model, params, d = result.model, result.params, columns.get("n_features_in_")
     noisy = getattr(estimator, "noise", False) is not False
-    k = getattr(estimator, "n_clusters", None) or estimator.n_components + int(noisy)
+    named = ("n_clusters", "n_states", "n_components")
+    k = next(getattr(estimator, name) for name in named if hasattr(estimator, name)) + int(noisy)
     points = [params] if getattr(result, "first", None) is None else [params, result.first]
     same = all(_sizes(point) == _sizes(model.start()) for point in points)
     if model.k != k or not same or noisy != isinstance(model.family, WithNoise):
@@ -213,7 +214,7 @@ def _check_densities(estimator: Any, result: Result, d: int) -> None:
     if blank is None and hasattr(model.family, "sample"):
         rows.append(model.sample(params, 1, np.random.default_rng(0), **where)[0])
     for x in rows:
-        seen = model.explain(params, Chunk(("load", 0, 1), x, **where))
+        seen = model.explain(params, Chunk(("load", 0, 1), x, ends=np.ones(1, dtype=np.intp), **where))
         sized = seen.resp.shape == (1, model.k) and (blank is not None or np.shape(x) == np.shape(row))
         if not sized or not np.isfinite(seen.log_density).all():
             raise ValueError("its parameters give a row no density")

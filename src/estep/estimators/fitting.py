@@ -102,7 +102,8 @@ def in_order(result: Result, n_named: int) -> Result:
     structure, params = result.model.structure, result.params.structure
     overall = getattr(structure, "overall", None)
     weights = overall(params) if overall else getattr(params, "weights", None)
-    if weights is None or not getattr(result.model.family, "exchangeable", True) or not hasattr(structure, "permute"):
+    alike = getattr(result.model.family, "exchangeable", True) and getattr(structure, "exchangeable", True)
+    if weights is None or not alike or not hasattr(structure, "permute"):
         return result
     order = np.concatenate([np.argsort(-weights[:n_named], kind="stable"), np.arange(n_named, len(weights))]).astype(np.intp)
     if (order == np.arange(len(weights))).all():

@@ -1,7 +1,7 @@
 """Standard errors and intervals of a fitted estimator, as plain functions that the classes list beside ``summary``.
 
-Each reads the rows as ``score`` does, with the row keywords of that class, and asks ``estep.inference``. The rows must be those of
-the fit, in any order: standard errors at a maximum are those of the rows that it belongs to.
+Each reads the rows as ``score`` does, with the row keywords of that class, and asks ``estep.inference``. The rows must be those
+of the fit, in any order: standard errors at a maximum are those of the rows that it belongs to.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from estep.inference import errors as asymptotic
 from estep.inference import hypotheses
 from estep.inference.errors import Errors
 from estep.inference.hypotheses import ChiSquared
+from estep.inference.information import METHODS
 from estep.inference.intervals import INTERVALS
 
 OTHER_METHODS: dict[str, Callable[..., Any]] = {}
-"""More methods of ``standard_errors``: name -> function of (estimator, arguments, **options); bootstraps refit, so they stand here."""
+"""More methods of ``standard_errors``, which refit (bootstraps): name -> function of (estimator, arguments, **options)."""
 OTHER_INTERVALS: dict[str, Callable[..., dict[str, Array]]] = {}
 """More methods of ``confint``: name -> function of (estimator, arguments, level, which, **options)."""
 
@@ -35,8 +36,8 @@ def errors_of(self: Any, arguments: Arguments, method: str, clusters: Any, optio
     check_is_fitted(self, "result_")
     if method in OTHER_METHODS:
         return OTHER_METHODS[method](self, arguments, **options)
-    if method not in asymptotic.METHODS:
-        raise ValueError(f"method={method!r} is unknown; choose one of {[*asymptotic.METHODS, *OTHER_METHODS]}")
+    if method not in METHODS:
+        raise ValueError(f"method={method!r} is unknown; choose one of {[*METHODS, *OTHER_METHODS]}")
     if options:
         raise TypeError(f"method={method!r} takes no {sorted(options)[0]!r}")
     model = self.result_.model
@@ -213,7 +214,7 @@ def regression_standard_errors(
     clusters: Any = None,
     **options: Any,
 ) -> Errors:
-    """Standard errors as in ``GaussianMixture.standard_errors``; ``y`` are the responses, ``offset`` and the rest as in the fit."""
+    """Standard errors as in ``GaussianMixture.standard_errors``; ``y`` are the responses, the rest is as in the fit."""
     found: Errors = errors_of(self, Arguments(X, y, sample_weight, labels, by, offset), method, clusters, options)
     return found
 
@@ -295,7 +296,7 @@ def wald_test(fit: Any, X: Any, hypothesis: Callable[[Mapping[str, Array]], Any]
     >>> X = np.array([[0.1], [1.2], [-0.7], [0.4], [-1.3], [0.9]])
     >>> fit = estep.MultivariateNormal().fit(X)
     >>> round(estep.wald_test(fit, X, lambda p: p["mean"]).statistic, 4)  # n mean^2 / variance
-    0.0748
+    0.0793
     """
     return hypotheses.wald_test(fit.standard_errors(X, *rows, **keywords), hypothesis)
 

@@ -9,8 +9,8 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 
 from estep.core.record import Array
-from estep.estimators import methods, pictures
 from estep.estimators import inference_methods as inference
+from estep.estimators import methods, pictures
 from estep.estimators.seam import Arguments, Spec, fit_latent
 from estep.estimators.settings import check_settings
 from estep.families.noise import WithNoise

@@ -83,6 +83,7 @@ class MultivariateNormal(OneToOneFeatureMixin, TransformerMixin, CallbackSupport
     """
 
     n_components: ClassVar[int] = 1
+    title: ClassVar[str] = "Multivariate normal"
 
     def __init__(
         self,

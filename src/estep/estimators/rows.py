@@ -30,6 +30,9 @@ class Arguments:
     by: Any = None
     offset: Any = None
     covariates: Any = None
+    sequence: Any = None
+    lengths: Any = None
+    time: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +58,8 @@ class Rows:
         Which of the user's rows these are, where some had weight 0.
     member, times : arrays or None
         For distinct rows: which of them stands for each row that was read, and the weight of that row.
+    ends, place : arrays or None
+        For sequences: the end row of each, and where each row that the user gave now stands (None: where it stood).
     """
 
     x: Any
@@ -64,6 +69,8 @@ class Rows:
     given: Any = None
     member: NDArray[np.intp] | None = None
     times: Array | None = None
+    ends: NDArray[np.intp] | None = None
+    place: NDArray[np.intp] | None = None
 
     @property
     def n(self) -> int:
@@ -73,6 +80,8 @@ class Rows:
     @property
     def given_count(self) -> int:
         """Number of rows that the user gave."""
+        if self.place is not None:
+            return len(self.place)
         return self.n if self.member is None and self.kept is None else len(self.member if self.kept is None else self.kept)  # type: ignore[arg-type]
 
     @property
@@ -89,7 +98,7 @@ class Rows:
         """The rows as a data plane."""
         if isinstance(self.x, Unkept):
             return self.x.data(self.weight, self.allowed, self.given, n_jobs)
-        return Memory(self.x, weight=self.weight, allowed=self.allowed, given=self.given, n_jobs=n_jobs)
+        return Memory(self.x, weight=self.weight, allowed=self.allowed, given=self.given, n_jobs=n_jobs, ends=self.ends)
 
     def part(self, rows: NDArray[np.intp], n_jobs: int | None) -> Any:
         """Some of the rows as a data plane of their own."""
@@ -104,6 +113,10 @@ class Rows:
 
     def pooled(self, resp: Array) -> Array:
         """Responsibilities of these rows from those of the rows that the user gave."""
+        if self.place is not None:
+            placed = np.zeros((self.n if self.kept is None else len(self.kept), resp.shape[1]))
+            placed[self.place] = resp
+            resp = placed
         resp = resp if self.kept is None else resp[self.kept]
         if self.member is None:
             return resp

@@ -139,7 +139,8 @@ def _setting(self: Any, spec: Spec, name: str) -> Any:
 
 def worth_collapsing(family: Any, rows: Rows) -> bool:
     """Whether equal rows are counted once: where rows take few values."""
-    return bool(getattr(family, "discrete", False)) and not isinstance(rows.x, Unkept) and not is_sparse(rows.x)
+    plain = not isinstance(rows.x, Unkept) and not is_sparse(rows.x) and rows.ends is None
+    return bool(getattr(family, "discrete", False)) and plain
 
 
 def _with_levels(self: Any, family: Any) -> Any:
@@ -156,7 +157,7 @@ def _default_structure(self: Any) -> Any:
 
 def _orders(prior: Any) -> bool:
     """Whether a prior tells the components apart."""
-    return isinstance(prior, Mapping) and np.ndim(prior.get("weights", 1.0)) > 0
+    return isinstance(prior, Mapping) and any(np.ndim(prior.get(n, 1.0)) > 0 for n in ("weights", "startprob", "transmat"))
 
 
 def published(self: Any, result: Result) -> dict[str, Any]:

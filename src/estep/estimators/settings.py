@@ -34,6 +34,8 @@ def _noise(v: Any) -> bool:
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "n_components": _integer(1),
     "n_clusters": _integer(1),
+    "n_states": _integer(1),
+    "n_mix": _integer(1),
     "n_init": _integer(1),
     "max_iter": _integer(0),
     "tol": (_tolerance, "a number >= 0 (nats per unit weight)"),

@@ -199,8 +199,8 @@ class GammaRegression:
     def prior(self, k: int, settings: Mapping[str, Any]) -> GammaRegressionStats:
         """Ridge on coefficients (precision ridge * shape) and imagined rows for the shape.
 
-        ``ridge`` (a number or one a column; by default each column's variance), ``rows`` (3; 0: none) imagined rows with mean
-        deviance ``deviance`` (that of the whole data over k^2).
+        ``ridge`` (a number or one a column; by default a hundredth of each column's variance), ``rows`` (3; 0: none) imagined
+        rows with mean deviance ``deviance`` (that of the whole data over k^2).
         """
         regression.refuse_settings(self, settings, ("ridge", "rows", "deviance"))
         rows, deviance = settings.get("rows"), settings.get("deviance")

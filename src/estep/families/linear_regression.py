@@ -175,9 +175,9 @@ class LinearRegression:
     def prior(self, k: int, settings: Mapping[str, Any]) -> LinearStats:
         """Ridge on coefficients and an inverse-gamma prior on scales^2, as imagined cross-products.
 
-        ``ridge`` (a number or one a column; by default each column's variance), ``dof`` (3) and ``scale`` (the residual
-        variance of the whole data's regression over k^2; 0: no prior on scales): the density of scales^2 is inverse-gamma
-        with shape dof / 2 and scale / 2.
+        ``ridge`` (a number or one a column; by default a hundredth of each column's variance), ``dof`` (3) and ``scale`` (the
+        residual variance of the whole data's regression over k^2; 0: no prior on scales): the density of scales^2 is
+        inverse-gamma with shape dof / 2 and scale / 2.
         """
         regression.refuse_settings(self, settings, ("ridge", "dof", "scale"))
         scale, dof = settings.get("scale"), settings.get("dof")

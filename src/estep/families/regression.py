@@ -40,6 +40,8 @@ from estep.kernels import local
 from estep.kernels.design import features, inner, pulled
 from estep.kernels.local import LocalStats
 
+WEAK = 0.01
+
 
 @record
 class RegressionParams:
@@ -188,13 +190,13 @@ def coefficient_entries(self: Any, params: Any, constraints: Constraints) -> dic
 
 
 def penalties(self: Any, k: int, settings: Mapping[str, Any]) -> Array:
-    """Ridge (k, 1 + p) on (b, beta): ``settings["ridge"]``, else the family's own, else each column's variance.
+    """Ridge (k, 1 + p) on (b, beta): ``settings["ridge"]``, else the family's own, else a hundredth of each column's variance.
 
-    The last is one imagined row a column, one standard deviation out, with nothing to say: a weak prior.
+    The last is a hundredth of an imagined row a column, one standard deviation out, with nothing to say: a weak prior.
     """
     p = known(self).centre.size
     ridge = settings.get("ridge", self.ridge if self.ridge > 0 else None)
-    found = self.sizes**2 if ridge is None else np.asarray(ridge, dtype=float)
+    found = WEAK * self.sizes**2 if ridge is None else np.asarray(ridge, dtype=float)
     if found.shape not in ((), (p,)) or not np.isfinite(found).all() or (found < 0).any():
         raise ValueError(f"prior['ridge'] must be a number >= 0 or one for each of {p} columns, got {ridge!r}")
     return np.tile(np.concatenate([[0.0], np.broadcast_to(found, (p,))]), (k, 1))

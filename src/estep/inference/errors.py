@@ -57,8 +57,9 @@ class Errors:
         Shares of the information that is observed, increasing; one minus these are the eigenvalues of EM's rate matrix.
     jacobian : mapping from name to array (..., p)
     links : mapping from name to the scale of each entry (``identity``, ``log`` or ``logit``) for intervals
-    method, notes, asymmetry, passes
-        How it was found, in words what to know, the relative asymmetry before it was removed, passes over the data.
+    method, notes, cautions, asymmetry, passes
+        How it was found; in words what to know, and what of it was warned of; the relative asymmetry before it was removed;
+        passes over the data.
     """
 
     estimates: Mapping[str, Array]
@@ -73,6 +74,7 @@ class Errors:
     links: Mapping[str, Names]
     method: str
     notes: tuple[str, ...]
+    cautions: tuple[str, ...]
     asymmetry: float
     passes: int
     point: Point = dataclasses.field(repr=False)
@@ -183,7 +185,7 @@ def standard_errors(
     like : mapping or None
         For reported names that differ from the model's: the model's name, which tells the scale of intervals.
     quiet : bool
-        Whether to keep what the notes say out of the warnings.
+        Whether to leave the warnings out; the result's ``cautions`` hold their sentences.
 
     Returns
     -------
@@ -210,8 +212,8 @@ def standard_errors(
     for family in families_of(model):
         if not getattr(family, "smooth", True):
             raise TypeError(
-                f"standard errors are curvatures, and the log-likelihood of {type(family).__name__} has corners or jumps in place of "
-                "them; use a bootstrap"
+                f"standard errors are curvatures, and the log-likelihood of {type(family).__name__} has corners or jumps in "
+                "place of them; use a bootstrap"
             )
     natural = natural or natural_of(model)
     support = model.support(params)
@@ -228,8 +230,8 @@ def standard_errors(
 
 
 def tell(errors: Errors, stacklevel: int) -> None:
-    """Warn of every note; ``stacklevel`` as of the caller."""
-    for note in errors.notes:
+    """Warn of every caution; ``stacklevel`` as of the caller."""
+    for note in errors.cautions:
         kind = ConvergenceWarning if "not at a maximum" in note else UserWarning
         warnings.warn(f"standard_errors: {note}", kind, stacklevel=stacklevel)
 
@@ -282,6 +284,7 @@ def _reported(
         reasons[name][(reasons[name] == "") & (variance < UNTOLD * least)] = FLAT
         se[name] = np.where(reasons[name] == "", np.sqrt(np.maximum(variance, 0.0)), np.nan)
         links[name] = links_of(entries.get(model_name), estimate)
+    cautions = tuple(_cautions(point, found, ways, reasons))
     return Errors(
         estimates=value,
         se=se,
@@ -294,7 +297,8 @@ def _reported(
         jacobian=slopes,
         links=links,
         method=method,
-        notes=tuple(_notes(point, found, ways, reasons)),
+        notes=(*found.notes, *cautions),
+        cautions=cautions,
         asymmetry=found.asymmetry,
         passes=found.passes + 1,
         point=point,
@@ -315,8 +319,7 @@ def _reasons(slopes: Array, ways: Directions, estimate: Array, at_end: Mask | No
     return out
 
 
-def _notes(point: Point, found: Information, ways: Directions, reasons: Mapping[str, Texts]) -> Iterator[str]:
-    yield from found.notes
+def _cautions(point: Point, found: Information, ways: Directions, reasons: Mapping[str, Texts]) -> Iterator[str]:
     for words, sentence in SENTENCES.items():
         names = [shown(n, tuple(int(v) for v in i)) for n, r in reasons.items() for i in np.argwhere(r == words)]
         if names:
@@ -324,16 +327,17 @@ def _notes(point: Point, found: Information, ways: Directions, reasons: Mapping[
             yield sentence.format(names=listed)
     if ways.rising.shape[1] and not any((r == RISING).any() for r in reasons.values()):
         yield SENTENCES[RISING].format(names="no parameter that is shown")
-    gap = float(np.sqrt(max(point.score @ ways.inverse @ point.score, 0.0)))
+    gap = float(np.sqrt(max(float(point.score @ ways.inverse @ point.score), 0.0)))
     if gap > FAR_SCORE:
         yield (
-            f"these parameters are not at a maximum for these rows: the score is not zero, a Newton step would move them by {gap:.2g} "
-            "standard errors. Give the rows, weights and labels of the fit; if they are, fit on with a smaller tol or a larger max_iter"
+            "these parameters are not at a maximum for these rows: the score is not zero, a Newton step would move them by "
+            f"{gap:.2g} standard errors. Give the rows, weights and labels of the fit; if they are, fit on with smaller tol "
+            "or a larger max_iter"
         )
     if found.asymmetry > SKEWED:
         yield (
-            f"the information is asymmetric by {found.asymmetry:.2g} before it is made symmetric, so its numbers are rough (or the "
-            "M-step is no maximum of q); compare with method='oakes' or 'hessian'"
+            f"the information is asymmetric by {found.asymmetry:.2g} before it is made symmetric, so its numbers are rough (or "
+            "the M-step is no maximum of q); compare with method='oakes' or 'hessian'"
         )
 
 
@@ -343,11 +347,11 @@ SENTENCES: Mapping[str, str] = {
         "bootstrap, or prior='default', gives an interval there"
     ),
     FLAT: (
-        "{names} not identified: the likelihood is flat along a direction that moves them (NaN). Fix or drop parameters, or add a "
-        "prior; those that do not move along it keep their standard errors"
+        "{names} not identified: the likelihood is flat along a direction that moves them (NaN). Fix or drop parameters, or "
+        "add a prior; those that do not move along it keep their standard errors"
     ),
     RISING: (
-        "not at a maximum but at a saddle point or on the way: the likelihood rises along a direction that moves {names} (NaN). Fit "
-        "again from other starts (init='auto', larger n_init), or on with a smaller tol"
+        "not at a maximum but at a saddle point or on the way: the likelihood rises along a direction that moves {names} "
+        "(NaN). Fit again from other starts (init='auto', larger n_init), or on with a smaller tol"
     ),
 }

@@ -1,14 +1,14 @@
 """A fit in free coordinates: its steps, its scores, and the information of complete data. What standard errors start from.
 
-phi are the coordinates of ``model.support(params)`` in its chart about ``params``; S(phi) the expected statistics, imagined data
-(a prior) included; q(phi, S) the complete-data log-likelihood.
+phi are the coordinates of ``model.support(params)`` in its chart about ``params``; S(phi) the expected statistics, imagined
+data (a prior) included; q(phi, S) the complete-data log-likelihood.
 
     observed score   s(phi) = dq(phi, S)/dphi at S = S(phi)                                  (Fisher's identity; a pass)
     I_complete       -d/dphi' dq(phi, S)/dphi at S = S(phi_hat) held                         (no pass)
-    step             h_j = u sqrt(n / I_complete,jj)          u = eps^(1/3), eps^(1/4) where scores are differences of q themselves
+    step             h_j = u sqrt(n / I_complete,jj)      u = eps^(1/3), eps^(1/4) where scores are differences of q themselves
 
-A step is thus a fixed share of the spread that one row leaves in coordinate j, whatever its unit: a mean near 1e8, a variance of
-1e-8. The curvature needs a step and the step the curvature, so the two are found in turns. Differences are divided by the
+A step is thus a fixed share of the spread that one row leaves in coordinate j, whatever its unit: a mean near 1e8, a variance
+of 1e-8. The curvature needs a step and the step the curvature, so the two are found in turns. Differences are divided by the
 distance that floating point really moved.
 
 A model's ``score`` is in the chart about the point where it is taken. Where charts differ (rotations, points on a sphere) it is
@@ -239,8 +239,8 @@ def _charts(support: Support, params: Any, whole: Array) -> tuple[tuple[int, str
 def carried(entry: Any, base: Array, value: Array, gradient: Array) -> Array:
     """A gradient in the chart about ``value``, carried to the chart about ``base``.
 
-    Near the base the two charts differ by signs and order of the axes at most, which one probe tells; else the Jacobian is found
-    by differences.
+    Near the base the two charts differ by signs and order of the axes at most, which one probe tells; else the Jacobian is
+    found by differences.
     """
     here, own = entry.pack(value, base), entry.pack(value, value)
     m = here.size

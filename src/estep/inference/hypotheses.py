@@ -1,11 +1,11 @@
 """Wald, score and likelihood ratio tests of restrictions on a model with a fixed number of components.
 
     wald     r(theta_hat)' [R V R']^-1 r(theta_hat),  R = dr/dphi'       one fit, the larger; V robust where its errors are
-    score    s' I^-1 s  at the restricted maximum                        one fit, the smaller; s the score of the larger model there
+    score    s' I^-1 s  at the restricted maximum                        one fit, the smaller; s is the larger model's score
     ratio    2 (l_large - l_small)                                       both fits
 
-Each is chi-squared with as many degrees of freedom as there are restrictions, where these lie inside the parameter space and leave
-every parameter identified. The number of components is no such restriction: see a bootstrap of the likelihood ratio.
+Each is chi-squared with as many degrees of freedom as there are restrictions, where these lie inside the parameter space and
+leave every parameter identified. The number of components is no such restriction: see a bootstrap of the likelihood ratio.
 
 Source: Cox & Hinkley (1974), Theoretical Statistics, sections 9.2 and 9.3; McLachlan & Peel (2000), Finite Mixture Models, 6.4.
 """
@@ -104,8 +104,9 @@ def score_test(model: Any, data: Any, params: Any, release: Any = None, method: 
     )
     if unknown := names - {*constraints.fixed, *constraints.tied}:
         raise ValueError(f"release names {sorted(unknown)}, which the model does not constrain")
-    left = Constraints(*({n: v for n, v in part.items() if n not in names} for part in (constraints.fixed, constraints.tied)))
-    larger = dataclasses.replace(model, constraints=left)
+    fixed = {n: v for n, v in constraints.fixed.items() if n not in names}
+    tied = {n: v for n, v in constraints.tied.items() if n not in names}
+    larger = dataclasses.replace(model, constraints=Constraints(fixed, tied))
     dof = larger.support(params).count - model.support(params).count
     if dof <= 0:
         raise ValueError("score_test: releasing these constraints frees no parameter")
@@ -133,8 +134,8 @@ def lr_test(small: Any, large: Any) -> ChiSquared:
     sizes = [getattr(fit.model, "k", None) for fit in (low, high)]
     if sizes[0] != sizes[1]:
         raise ValueError(
-            f"lr_test: {sizes[0]} and {sizes[1]} components. The ratio is not chi-squared then, as the smaller model lies at the end of "
-            "the larger one's range; use a parametric bootstrap of the likelihood ratio"
+            f"lr_test: {sizes[0]} and {sizes[1]} components. The ratio is not chi-squared then, as the smaller model lies at "
+            "the end of the larger one's range; use a parametric bootstrap of the likelihood ratio"
         )
     for fit in (low, high):
         if fit.model.prior is not None:
@@ -148,7 +149,7 @@ def lr_test(small: Any, large: Any) -> ChiSquared:
         )
     if ratio < -1e-6 * (1.0 + abs(high.loglik)):
         raise ValueError(
-            f"lr_test: small is {-ratio / 2:.4g} nats higher than large, so large is not at its maximum, or small not within it; "
-            "fit large again from more starts, or from small's parameters"
+            f"lr_test: small is {-ratio / 2:.4g} nats higher than large, so large is not at its maximum, or small not within "
+            "it; fit large again from more starts, or from small's parameters"
         )
     return ChiSquared("likelihood ratio", max(float(ratio), 0.0), int(dof))

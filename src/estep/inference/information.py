@@ -1,10 +1,10 @@
 """The observed information of a fit, by six ways that share nothing but the model.
 
-With S(phi) the expected statistics, q(phi, S) the complete-data log-likelihood and s the observed score (see ``free_point.py``):
+With S(phi) the expected statistics, q(phi, S) the complete-data log-likelihood, s the observed score (``free_point.py``):
 
     oakes     I = - ds(phi)/dphi' = -(d2q/dphi dphi' + d2q/dphi dS dS/dphi')             2p passes, any model
     sem       I = I_complete (1 - DM),   DM of the EM map M by differences              2p passes and M-steps, any model
-    louis     I = I_complete - sum_i w_i Cov_i[score of the labels]                      1 pass; labels must be all that is hidden
+    louis     I = I_complete - sum_i w_i Cov_i[score of the labels]                      2 passes; labels are all that is hidden
     hessian   I = - d2 loglik / dphi dphi',  differences of the log-likelihood alone     3p(p+1) passes: the judge of the others
     opg       B = sum_i w_i s_i s_i'                                                     1 pass, scores row by row
     sandwich  covariance I^-1 B I^-1, with clusters B = sum_c S_c S_c', S_c = sum_{i in c} w_i s_i
@@ -143,8 +143,8 @@ def _refuse_hidden(point: Point, beside: tuple[Any, Any], bend: float) -> None:
     known = (high - here) - (here - low)
     if abs(known - bend) > 1e-4 * (abs(known) + abs(bend)):
         raise TypeError(
-            f"method='louis' counts the labels as all that is hidden, but {type(model.family).__name__} hides more on these rows "
-            f"(missing values, factors, scales, censored values); {RECOMMENDED}"
+            f"method='louis' counts the labels as all that is hidden, but {type(model.family).__name__} hides more on these "
+            f"rows (missing values, factors, scales, censored values); {RECOMMENDED}"
         )
 
 
@@ -158,8 +158,8 @@ def hessian(point: Point, clusters: Any = None) -> Information:
     _no_clusters("hessian", clusters)
     if point.p > MOST_COORDINATES:
         raise ValueError(
-            f"method='hessian' needs {3 * point.p * (point.p + 1)} passes for {point.p} parameters, more than a judge is worth; "
-            "use method='oakes' (2 passes for each)"
+            f"method='hessian' needs {3 * point.p * (point.p + 1)} passes for {point.p} parameters, more than a judge is "
+            "worth; use method='oakes' (2 passes for each)"
         )
     spread = _spread(point)
 
@@ -253,7 +253,8 @@ def _refuse_without_scores(point: Point, method: str) -> None:
     for part in parts:
         if not hasattr(part, "unit_scores"):
             raise TypeError(
-                f"method={method!r} needs the scores of single rows (unit_scores), and {type(part).__name__} has none; {RECOMMENDED}"
+                f"method={method!r} needs the scores of single rows (unit_scores), and {type(part).__name__} has none; "
+                f"{RECOMMENDED}"
             )
 
 

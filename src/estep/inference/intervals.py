@@ -3,9 +3,10 @@
     wald       g(theta_hat) -+ z g'(theta_hat) se,  carried back by g^-1            g: ``links.py``
     profile    { theta : 2 [ l(phi_hat) - max l(phi : theta held) ] <= chi2_1(level) }
 
-The profile holds one entry of a parameter at values found by a root search (Brent) on the scale g, and fits all others anew from
-the optimum, by EM with the entry fixed. It needs no standard error, does not change with the scale, and follows a likelihood that
-is no parabola; it costs some ten fits an interval. Where the likelihood never falls far enough, the interval ends at the end of the range.
+The profile holds one entry of a parameter at values found by a root search (Brent) on the scale g, and fits all others anew
+from the optimum, by EM with the entry fixed. It needs no standard error, does not change with the scale, and follows a
+likelihood that is no parabola; it costs some twenty fits an interval. Where the likelihood never falls far enough, the interval
+ends at the end of the range.
 
 Source: Venzon & Moolgavkar (1988), Applied Statistics 37:87; Cox & Hinkley (1974), Theoretical Statistics, section 9.3.
 """
@@ -44,7 +45,7 @@ def quantile(level: float) -> float:
 
 
 def chosen(which: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Mask]:
-    """Entries asked for, by parameter: all where ``which`` is None; a name, names, or a dict from name to index, indices or mask.
+    """Entries asked for, by parameter: all where ``which`` is None; names, or a dict from name to index, indices or mask.
 
     >>> {n: m.tolist() for n, m in chosen({"means": (0, 1)}, {"weights": (2,), "means": (2, 2)}).items()}
     {'means': [[False, True], [False, False]]}
@@ -222,8 +223,8 @@ def _held_entry(errors: Errors, name: str, index: tuple[int, ...], words: str) -
         pattern.groups.shape == value.shape or (one_matrix and alone)
     ):  # fmt: skip
         raise ValueError(
-            f"profile: {words} cannot be held alone, as it is bound to others (a matrix, or a structure that components share); use "
-            "method='wald' or a bootstrap"
+            f"profile: {words} cannot be held alone, as it is bound to others (a matrix, or a structure that components "
+            "share); use method='wald' or a bootstrap"
         )
     groups = pattern.groups.reshape(value.shape)
     at = np.unravel_index(int(np.ravel_multi_index(index, errors.estimates[name].shape)) if index else 0, value.shape)

@@ -25,7 +25,7 @@ Names = NDArray[np.str_]
 
 @dataclasses.dataclass(frozen=True)
 class Link:
-    """A scale: ``of`` maps a value to it, ``back`` from it, ``slope`` is its derivative; ``low`` and ``high`` bound the values."""
+    """A scale: ``of`` maps a value to it, ``back`` from it, ``slope`` is its derivative; ``low``, ``high`` bound the values."""
 
     of: Callable[[Array], Array]
     back: Callable[[Array], Array]
@@ -78,7 +78,7 @@ def links_of(entry: Any, value: Array) -> Names:
     ['log', 'log']
     """
     own = getattr(entry, "link", None)
-    made = _alike(own) if own in LINKS else OF_ENTRY.get(type(entry).__name__, _alike("identity"))
+    made = _alike(own) if isinstance(own, str) and own in LINKS else OF_ENTRY.get(type(entry).__name__, _alike("identity"))
     return made(entry, value)
 
 

@@ -122,8 +122,8 @@ def find_design(
     if values[0] <= COLLINEAR * p:
         _refuse_collinear(vectors[:, values <= COLLINEAR * p], weight, intercept, names, argument)
     lower = np.linalg.cholesky(scaled)
-    unwhiten = lower.T * size
-    whiten = np.linalg.solve(lower, np.eye(p)).T / size[:, None]
+    unwhiten = np.ascontiguousarray(lower.T * size)
+    whiten = np.ascontiguousarray(np.linalg.solve(lower, np.eye(p)).T / size[:, None])
     return Design(mean if intercept else np.zeros(p), whiten, unwhiten, 0.0)
 
 

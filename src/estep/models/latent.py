@@ -99,7 +99,8 @@ class Latent:
                 f"prior: {type(self.family).__name__} has no conjugate prior (a method prior(k, settings)); use prior=None"
             )
         settings = dict(settings)
-        weights = settings.pop("weights", None)
+        named = getattr(self.structure, "settings", None)
+        weights = {n: settings.pop(n, None) for n in named} if named else settings.pop("weights", None)
         prior = LatentStats(self.structure.prior(self.k, weights), self.family.prior(self.k, settings))
         return dataclasses.replace(self, prior=prior)
 

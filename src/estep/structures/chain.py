@@ -94,6 +94,7 @@ class Chain:
     end: bool = False
     length: float = 100.0
     names: ClassVar[tuple[str, ...]] = ("startprob", "transmat")
+    settings: ClassVar[tuple[str, ...]] = ("startprob", "transmat", "sticky")
 
     def __post_init__(self) -> None:
         if self.topology not in TOPOLOGIES:
@@ -194,16 +195,17 @@ class Chain:
         return Support({n: Simplex.of(n, full.pattern(n, mask.shape)) for n, mask in masks.items()})
 
     def prior(self, k: int, strength: Any) -> ChainCounts:
-        """Dirichlet counts alpha - 1: ``strength`` alpha for all, or a dict ``start``, ``moves``, ``sticky`` (added at i = i).
+        """Dirichlet counts alpha - 1 from ``settings``; where ``strength`` is no dict it is alpha for all, None no prior.
 
-        None is no prior. Zeros of the topology get none.
+        ``startprob`` and ``transmat`` are alpha (a number or in their shape, >= 1), ``sticky`` moves imagined to stay in each
+        state. Zeros of the topology get none.
         """
-        settings = strength if isinstance(strength, dict) else {"start": strength, "moves": strength}
-        if unknown := set(settings) - {"start", "moves", "sticky"}:
-            raise ValueError(f"prior['weights'] names {sorted(unknown)}; a chain knows 'start', 'moves' and 'sticky'")
-        moves = moves_allowed(self, k)
-        first, pairs = _imagined(settings.get("start"), (k,)), _imagined(settings.get("moves"), moves.shape)
-        pairs = pairs + float(settings.get("sticky") or 0.0) * np.eye(*moves.shape)
+        given = strength if isinstance(strength, dict) else {"startprob": strength, "transmat": strength}
+        moves, sticky = moves_allowed(self, k), float(given.get("sticky") or 0.0)
+        if not 0 <= sticky < np.inf:
+            raise ValueError(f"prior['sticky'] must be a number >= 0 (moves imagined to stay in each state), got {sticky:g}")
+        first, pairs = (_imagined(n, given.get(n), s) for n, s in (("startprob", (k,)), ("transmat", moves.shape)))
+        pairs = pairs + sticky * np.eye(*moves.shape)
         return ChainCounts(np.where(starts_allowed(self, k), first, 0.0), np.where(moves, pairs, 0.0))
 
     def occupancy(self, counts: ChainCounts) -> Array:
@@ -218,6 +220,15 @@ class Chain:
             share, total = share + share @ moves, 2 * total
             moves = moves @ moves
         return np.asarray(share / share.sum())
+
+    def adopt(self, name: str, value: Array, k: int, argument: str) -> Array:
+        """A user's array for one parameter; raises ValueError naming ``argument``. With ``end``, (k, k) leaves no ending."""
+        expected = np.shape(getattr(self.start(k), name))
+        if name == "transmat" and self.end and value.shape == (k, k):
+            return np.hstack([value, np.maximum(1.0 - value.sum(axis=1, keepdims=True), 0.0)])
+        if value.shape != expected:
+            raise ValueError(f"{argument} has shape {value.shape}, expected {expected}")
+        return value
 
     def permute(self, params: ChainParams, order: NDArray[np.intp]) -> ChainParams:
         """States in another order."""
@@ -329,10 +340,11 @@ def _held(name: str, mask: NDArray[np.bool_], constraints: Constraints) -> Array
     return value
 
 
-def _imagined(strength: Any, shape: tuple[int, ...]) -> Array:
-    alpha = np.ones(shape) if strength is None else np.broadcast_to(np.asarray(strength, dtype=float), shape)
-    if not (alpha >= 1).all():
-        raise ValueError(f"prior['weights'] must be >= 1 (Dirichlet: 1 + imaginary counts), got {strength!r}")
+def _imagined(name: str, strength: Any, shape: tuple[int, ...]) -> Array:
+    value = np.ones(shape) if strength is None else np.asarray(strength, dtype=float)
+    if value.shape not in ((), shape) or not (value >= 1).all():
+        raise ValueError(f"prior[{name!r}] must be a number or {shape} >= 1 (Dirichlet: 1 + imaginary counts), got {strength!r}")
+    alpha = np.broadcast_to(value, shape)
     return np.asarray(alpha - 1.0)
 
 

@@ -9,6 +9,8 @@ pointers (or filtered distributions) found again from where it begins.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,32 +77,44 @@ def draw(law: Law, logb: Logb, groups: list[Group], origin: int, uniforms: Array
     return path, steps
 
 
+def filter_states(law: Law, logb: Logb, groups: list[Group], origin: int, n: int) -> Array:
+    """``p(z_t | x_1..t)``, (n, k); raises ImpossibleRow."""
+    out = np.empty((n, law.start.size))
+    for group in groups:
+        for one in _single(group):
+            alphas, _ = _alphas(law, logb, one, origin)
+            for b, span in enumerate(one):
+                out[span.rows] = np.exp(alphas(b))
+    return out
+
+
 def _draw(law: Law, logb: Logb, group: Group, origin: int, uniforms: Array, path: Path, steps: Array) -> None:
-    checkpoints, whole = [np.zeros(law.start.size)], None
-    exact = True
-    for span in group:
-        seen = filtered(law, logb, span, checkpoints[-1])
-        exact = exact and not seen.lost
-        if not exact:
-            break
-        checkpoints.append(seen.carry)
-        steps[span.rows] = seen.steps
-        whole = seen
-    logs = InLogs(law, logb, origin)
-    if not exact:
-        for span, each in zip(group, logs.forward(group), strict=True):
-            steps[span.rows] = each
-    state = 0
+    (alphas, found), state = _alphas(law, logb, group, origin), 0
+    for span, each in zip(group, found, strict=True):
+        steps[span.rows] = each
     for b in range(len(group) - 1, -1, -1):
-        span = group[b]
-        if exact:
-            seen = whole if whole is not None and b == len(group) - 1 else filtered(law, logb, span, checkpoints[b])
-            with np.errstate(divide="ignore"):
-                alpha = np.log(seen.alpha)
-        else:
-            alpha = logs.filtered_logs(span, b)
+        span, alpha = group[b], alphas(b)
         moves, stop = law.logs.moves.part(span.rows), law.logs.stop
         state = chain_log.draw_back(moves, stop, alpha, 0, span.n, span.final, state, uniforms[span.rows], path[span.rows])
+
+
+def _alphas(law: Law, logb: Logb, group: Group, origin: int) -> tuple[Callable[[int], Array], list[Array]]:
+    """What gives log p(z_t | x_1..t) of each block of a sequence, and log p(x_t | x_<t) of each."""
+    checkpoints, steps, logs = [np.zeros(law.start.size)], [], InLogs(law, logb, origin)
+    for span in group:
+        seen = filtered(law, logb, span, checkpoints[-1])
+        if seen.lost:
+            steps = logs.forward(group)
+            return lambda b: logs.filtered_logs(group[b], b), steps
+        checkpoints.append(seen.carry)
+        steps.append(seen.steps)
+
+    def alpha(b: int) -> Array:
+        again = seen if b == len(group) - 1 else filtered(law, logb, group[b], checkpoints[b])
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(again.alpha / again.alpha.sum(axis=1, keepdims=True)))
+
+    return alpha, steps
 
 
 def best_several(law: Law, logb: Logb, rows: slice, count: int) -> tuple[Path, Array]:

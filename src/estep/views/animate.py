@@ -60,7 +60,7 @@ class Animation:
         from estep.views.player import page
 
         inner = html.escape(page(self.frames), quote=True)
-        return f'<iframe title="EM, pass by pass" srcdoc="{inner}" width="720" height="600" style="border:0"></iframe>'
+        return f'<iframe title="EM, pass by pass" srcdoc="{inner}" width="720" height="680" style="border:0"></iframe>'
 
 
 def draw_frame(frames: Frames, i: int, ax: Axes) -> None:

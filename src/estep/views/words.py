@@ -88,6 +88,9 @@ def model_line(estimator: Any) -> str:
     """The model in words, such as "Gaussian mixture, 3 components, EEE (ellipsoidal, equal volume, ...)"."""
     result, family = estimator.result_, inner_family(estimator.result_)
     k = named_components(result)
+    titled = getattr(estimator, "title", None)
+    if titled is not None:
+        return str(titled)
     count = f"{k} component{'s' if k != 1 else ''}{' and noise' if is_noisy(result) else ''}"
     if not isinstance(family, Normal):
         return f"Mixture of {type(family).__name__}, {count}"

@@ -1,0 +1,218 @@
+"""The methods that every hidden Markov model has, as plain functions of the estimator.
+
+Each takes the rows as ``fit`` does: X a matrix or table (one sequence, unless ``sequence``, ``lengths`` or ``time`` say more), or
+a list of arrays. What is per row comes back in the user's order, all sequences end to end. Likelihoods are in nats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from estep.core.protocols import Explained
+from estep.core.record import Array
+from estep.estimators import methods
+from estep.estimators.rows import Arguments, Rows, Target
+from estep.estimators.seam import read
+from estep.models.latent import encoded, forbid
+from estep.structures.chain_pass import Law, plan, smooth
+from estep.structures.chain_paths import best, best_several, path_values
+
+
+def rows_of_sequences(self: Any, arguments: Arguments) -> Rows:
+    """The user's rows, sequence by sequence."""
+    check_is_fitted(self, "result_")
+    model = self.result_.model
+    return read(self, arguments, Target(model.family, model.k, model.k), reset=False)
+
+
+def explained(self: Any, arguments: Arguments) -> Explained:
+    """Every row of the user's, in the user's order: log p(x_t | x_<t), p(z_t | x) and the best path."""
+    rows, out = methods.explain(self, arguments)
+    return out if rows.place is None else Explained(out.log_density[rows.place], out.resp[rows.place], out.path[rows.place])
+
+
+def log_densities(self: Any, rows: Rows) -> Callable[[slice], Array]:
+    """Log densities (n, k) of rows under every state, -inf where a label forbids one."""
+    model, params = self.result_.model, self.result_.params
+
+    def logb(part: slice) -> Array:
+        found: Array = model.family.log_density(params.family, encoded(model.family, rows.x[part]))
+        return found if rows.allowed is None else forbid(found, rows.allowed[part])
+
+    return logb
+
+
+def law_of(self: Any) -> Law:
+    """The fitted chain as the recursions read it."""
+    law: Law = self.result_.model.structure.law(self.result_.params.structure)
+    return law
+
+
+def in_users_order(rows: Rows, values: Any) -> Any:
+    """Values of arranged rows as the user's."""
+    return values if rows.place is None else values[rows.place]
+
+
+def predict(
+    self: Any,
+    X: Any,
+    *,
+    method: str = "viterbi",
+    y: Any = None,
+    labels: Any = None,
+    sequence: Any = None,
+    lengths: Any = None,
+    time: Any = None,
+) -> NDArray[np.intp]:
+    """State of each row, (n,): on the most probable path ("viterbi"), or the most probable by itself ("mpm").
+
+    Parameters
+    ----------
+    X : array or DataFrame (n, d), or list of arrays
+        Rows; NaN marks a missing entry.
+    method : "viterbi" or "mpm"
+        The path that is most probable as a whole, or the states that are right most often (marginal posterior modes).
+    y, labels, sequence, lengths, time
+        As in ``fit``.
+    """
+    if method not in ("viterbi", "mpm"):
+        raise ValueError(f"method={method!r} is unknown; choose 'viterbi' (the best path) or 'mpm' (the best state of each row)")
+    out = explained(self, Arguments(X, y, None, labels, None, sequence=sequence, lengths=lengths, time=time))
+    return out.path if method == "viterbi" else np.asarray(out.resp.argmax(axis=1))
+
+
+def predict_proba(
+    self: Any, X: Any, *, y: Any = None, labels: Any = None, sequence: Any = None, lengths: Any = None, time: Any = None
+) -> Array:
+    """``p(z_t = k | x_1..T)``, (n, k): probabilities of states given the whole sequence."""
+    return explained(self, Arguments(X, y, None, labels, None, sequence=sequence, lengths=lengths, time=time)).resp
+
+
+def score_samples(
+    self: Any, X: Any, *, y: Any = None, labels: Any = None, sequence: Any = None, lengths: Any = None, time: Any = None
+) -> Array:
+    """``log p(x_t | x_<t)``, (n,), in nats; with ``end`` the last row's includes the ending. Sums to the log-likelihood.
+
+    With ``time``, steps without a row are missing rows: their term is 0.
+    """
+    return explained(self, Arguments(X, y, None, labels, None, sequence=sequence, lengths=lengths, time=time)).log_density
+
+
+def score(
+    self: Any,
+    X: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    labels: Any = None,
+    sequence: Any = None,
+    lengths: Any = None,
+    time: Any = None,
+) -> float:
+    """Mean log-likelihood per observation, in nats (hmmlearn's ``score`` is the total)."""
+    arguments = Arguments(X, y, sample_weight, labels, None, sequence=sequence, lengths=lengths, time=time)
+    return methods.score_of(self, arguments)
+
+
+def bic(
+    self: Any,
+    X: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    labels: Any = None,
+    sequence: Any = None,
+    lengths: Any = None,
+    time: Any = None,
+) -> float:
+    """Bayesian information criterion, ``-2 L + p log n`` with n observations; lower is better."""
+    return methods.bic_of(self, Arguments(X, y, sample_weight, labels, None, sequence=sequence, lengths=lengths, time=time))
+
+
+def aic(
+    self: Any,
+    X: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    labels: Any = None,
+    sequence: Any = None,
+    lengths: Any = None,
+    time: Any = None,
+) -> float:
+    """Akaike information criterion, ``-2 L + 2 p``; lower is better."""
+    return methods.aic_of(self, Arguments(X, y, sample_weight, labels, None, sequence=sequence, lengths=lengths, time=time))
+
+
+def decode(
+    self: Any,
+    X: Any,
+    *,
+    count: int = 1,
+    y: Any = None,
+    labels: Any = None,
+    sequence: Any = None,
+    lengths: Any = None,
+    time: Any = None,
+) -> tuple[NDArray[np.intp], Any]:
+    """The most probable path and its ``log p(x, z)`` (Viterbi).
+
+    Parameters
+    ----------
+    X : array or DataFrame (n, d), or list of arrays
+        Rows; NaN marks a missing entry.
+    count : int
+        How many paths of one sequence, the best first.
+    y, labels, sequence, lengths, time
+        As in ``fit``.
+
+    Returns
+    -------
+    path (n,) and log probability: of several sequences all paths end to end and one value each, (s,); with ``count`` above 1
+    paths (count, n) and values (count,), -inf where there are no more.
+    """
+    if not isinstance(count, int | np.integer) or count < 1:
+        raise ValueError(f"count must be an integer >= 1 (how many paths), got {count!r}")
+    rows = rows_of_sequences(self, Arguments(X, y, None, labels, None, sequence=sequence, lengths=lengths, time=time))
+    law, logb, ends = law_of(self), log_densities(self, rows), np.asarray(rows.ends, dtype=np.int64)
+    if count > 1:
+        if len(ends) > 1:
+            raise ValueError(f"count={count}: several best paths are of one sequence, and X holds {len(ends)}; decode each")
+        paths, values = best_several(law, logb, slice(0, rows.n), int(count))
+        return (paths if rows.place is None else paths[:, rows.place]), values
+    groups = plan(law.start.size, ends, np.ones(len(ends)))
+    path = best(law, logb, groups, 0, rows.n)
+    values = path_values(law, logb, groups, path)
+    return in_users_order(rows, path), values if len(ends) > 1 else float(values[0])
+
+
+def sample(self: Any, n_samples: int = 1, *, lengths: Any = None) -> tuple[Any, NDArray[np.intp]]:
+    """Rows drawn from the fitted model and their states: one sequence of ``n_samples``, or sequences of ``lengths``.
+
+    Draws follow ``random_state``. With ``end`` the lengths are taken as they are.
+    """
+    check_is_fitted(self, "result_")
+    told = np.atleast_1d(np.asarray(n_samples if lengths is None else lengths))
+    if told.ndim != 1 or told.dtype.kind not in "iu" or (told < 1).any():
+        name = "n_samples" if lengths is None else "lengths"
+        raise ValueError(f"{name} must be whole numbers >= 1, got {n_samples if lengths is None else lengths!r}")
+    from sklearn.utils import check_random_state
+
+    seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+    ends, result = np.cumsum(told).astype(np.intp), self.result_
+    rows, labels = result.model.sample(result.params, int(ends[-1]), np.random.default_rng(seed), ends=ends)
+    return rows, labels
+
+
+def smoothed(self: Any, rows: Rows) -> tuple[Array, Array]:
+    """Of arranged rows: p(z_t | x_1..T) (n, k) and log p(x_t | x_<t) (n,)."""
+    law, ends = law_of(self), np.asarray(rows.ends, dtype=np.int64)
+    resp, steps = np.empty((rows.n, law.start.size)), np.empty(rows.n)
+    groups = plan(law.start.size, ends, np.ones(len(ends)))
+    smooth(law, log_densities(self, rows), groups, 0, resp.__setitem__, steps.__setitem__)
+    return resp, steps

@@ -1,0 +1,232 @@
+"""Data sets as they might have been: rows drawn again, weighed anew, simulated from the fit, or cut into blocks.
+
+    nonparametric   (c_1 .. c_m) ~ Multinomial(m; shares)               weight of row i: w_i c_u(i)
+    weighted        (g_1 .. g_m) ~ Dirichlet, times the total           weight of row i: w_i g_u(i)
+    parametric      x* ~ the fitted model, with the gaps of the data    labels that were known are drawn too
+    blocks          runs of ``block`` rows, drawn with replacement within each sequence and joined to its length
+
+A unit u is a row, a cluster of rows, or a whole sequence. Frequencies w_i > 1 stand for as many rows: they are drawn one by one
+(nonparametric), and have Dirichlet parameter w_i (weighted). Draws that give a row no weight leave it out.
+
+symbol   variable   shape
+u(i)     unit       (n,)     integer code of each row's unit
+c, g     draws      (m,)     how often, or how heavily, each unit counts
+
+Sources: Efron (1979), Annals of Statistics 7:1; Newton & Raftery (1994), J. R. Statist. Soc. B 56:3 (weighted likelihood);
+Rubin (1981), Annals of Statistics 9:130; Kuensch (1989), Annals of Statistics 17:1217 (moving blocks).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estep.core.record import Array
+from estep.core.rows import count, is_sparse, take
+from estep.data.distinct import distinct
+from estep.data.memory import Memory
+
+Rng = np.random.Generator
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampled:
+    """What is drawn from: rows as they were read, their units, and the distinct rows if equal ones are counted once.
+
+    Attributes
+    ----------
+    data : Memory
+        Rows with weights, labels, groups and ends of sequences.
+    unit : integers (n,) or None
+        Unit of each row; None: each row is one.
+    collapse : bool
+        Whether equal rows are counted once before a fit.
+    block : int or None
+        Rows of a moving block.
+    """
+
+    data: Memory
+    unit: NDArray[np.intp] | None = None
+    collapse: bool = False
+    block: int | None = None
+
+    @property
+    def weight(self) -> Array:
+        """Frequencies of the rows, (n,)."""
+        return np.ones(self.data.n_rows) if self.data.weight is None else np.asarray(self.data.weight, dtype=float)
+
+    @property
+    def m(self) -> int:
+        """Number of units."""
+        return self.data.n_rows if self.unit is None else int(self.unit.max()) + 1
+
+    def reweighted(self, weight: Array) -> Memory:
+        """The rows with other weights (n,); those without weight are left out."""
+        kept, ends = weight > 0, self.data.ends
+        data = dataclasses.replace(self.data, weight=weight, n_jobs=1)
+        if not kept.all():
+            if ends is not None:
+                left = np.add.reduceat(kept.astype(np.intp), np.concatenate([[0], ends[:-1]]))
+                ends = np.cumsum(left[left > 0], dtype=np.intp)
+            data = dataclasses.replace(_picked(data, np.flatnonzero(kept)), ends=ends)
+        return self.compact(data)
+
+    def compact(self, data: Memory) -> Memory:
+        """``data``, equal rows counted once where that is worth it."""
+        if not self.collapse or data.ends is not None or is_sparse(data.x):
+            return data
+        found = distinct((data.x, data.given, data.allowed), data.weight)
+        return data if found is None else dataclasses.replace(_picked(data, found.first), weight=found.weight)
+
+
+def units_of_sequences(ends: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Every row's sequence, from the end rows of all.
+
+    >>> units_of_sequences(np.array([2, 5])).tolist()
+    [0, 0, 1, 1, 1]
+    """
+    return np.repeat(np.arange(len(ends)), np.diff(np.concatenate([[0], ends])))
+
+
+def _picked(data: Memory, rows: NDArray[Any]) -> Memory:
+    def pick(value: Any) -> Any:
+        return None if value is None else take(value, rows)
+
+    x, weight, allowed, given = pick(data.x), pick(data.weight), pick(data.allowed), pick(data.given)
+    return dataclasses.replace(data, x=x, weight=weight, allowed=allowed, given=given, ends=None)
+
+
+def drawn_again(sampled: Sampled, model: Any, params: Any, rng: Rng) -> Memory:
+    """Units drawn with replacement, as many as there are."""
+    weight = sampled.weight
+    if sampled.unit is not None:
+        times = rng.multinomial(sampled.m, np.full(sampled.m, 1.0 / sampled.m))
+        return sampled.reweighted(weight * times[sampled.unit])
+    size = max(round(float(weight.sum())), 1)
+    return sampled.reweighted(rng.multinomial(size, weight / weight.sum()) * (weight.sum() / size))
+
+
+def weighed_anew(sampled: Sampled, model: Any, params: Any, rng: Rng) -> Memory:
+    """Units with Dirichlet weights, of the same total."""
+    weight = sampled.weight
+    new = rng.gamma(weight) if sampled.unit is None else weight * rng.gamma(1.0, size=sampled.m)[sampled.unit]
+    return sampled.reweighted(new * (weight.sum() / new.sum()))
+
+
+def in_blocks(sampled: Sampled, model: Any, params: Any, rng: Rng) -> Memory:
+    """Moving blocks: every sequence (without ends: all rows, in time order) put together from runs of its own."""
+    data, length = sampled.data, sampled.block
+    n = data.n_rows
+    ends = np.array([n], dtype=np.intp) if data.ends is None else np.asarray(data.ends)
+    if not isinstance(length, int | np.integer) or not 1 <= length < n:
+        raise ValueError(f"block must be a number of rows from 1 to {n - 1}, got {length!r}; some n^(1/3) is usual")
+    index: list[NDArray[np.intp]] = []
+    for begin, end in zip(np.concatenate([[0], ends[:-1]]).tolist(), ends.tolist(), strict=True):
+        size = min(int(length), end - begin)
+        starts = rng.integers(begin, end - size + 1, size=-(-(end - begin) // size))
+        index.append((starts[:, None] + np.arange(size)).ravel()[: end - begin])
+    rows = np.concatenate(index)
+    moved = dataclasses.replace(_picked(data, rows), ends=data.ends, n_jobs=1)
+    if data.ends is not None:
+        moved = dataclasses.replace(moved, weight=data.weight)
+    return sampled.compact(moved)
+
+
+def simulated(sampled: Sampled, model: Any, params: Any, rng: Rng) -> Memory:
+    """Rows of the fitted model: with the gaps, groups, covariates and lengths of the data, and new labels where these were known."""
+    data = _repeated(sampled.data)
+    n = data.n_rows
+    where = {name: value for name, value in (("given", data.given), ("ends", data.ends)) if value is not None}
+    if not hasattr(model, "structure"):
+        x, labels = model.sample(params, n, rng, **where)
+    else:
+        labels = model.structure.sample(params.structure, n, rng, **where)
+        covariates = _covariates(data.x, model)
+        x = model.family.sample(params.family, labels, rng, *covariates)
+    x = _with_gaps(x, data.x)
+    return sampled.compact(dataclasses.replace(data, x=x, allowed=_labelled(data.allowed, labels), n_jobs=1))
+
+
+def _repeated(data: Memory) -> Memory:
+    """Rows of weight w as w rows."""
+    if data.weight is None:
+        return data
+    weight = np.asarray(data.weight)
+    if data.ends is not None and (weight == 1).all():
+        return dataclasses.replace(data, weight=None)
+    if data.ends is not None or (weight != np.round(weight)).any():
+        what = "sequences" if data.ends is not None else "rows"
+        raise ValueError(f"kind='parametric' draws whole {what}, but their weights are not 1 or whole; use kind='nonparametric'")
+    return dataclasses.replace(_picked(data, np.repeat(np.arange(len(weight)), weight.astype(np.intp))), weight=None)
+
+
+def _covariates(x: Any, model: Any) -> tuple[Any, ...]:
+    """What a response hangs on: design and offset of regressions; raises ValueError where rows hold more than their values."""
+    if hasattr(model.family, "low") or not getattr(model.family, "interval", False):
+        pass
+    if type(model.family).__name__ == "Censored":
+        raise ValueError(
+            "kind='parametric': how rows would have been censored is not known; use kind='nonparametric' or 'weighted'"
+        )
+    return (x[0], *x[2:]) if isinstance(x, tuple) else ()
+
+
+def _with_gaps(x: Any, like: Any) -> Any:
+    """``x`` missing where ``like`` is."""
+    if isinstance(x, tuple):
+        return (x[0], _with_gaps(np.asarray(x[1], dtype=float), np.asarray(like[1], dtype=float)), *x[2:])
+    if is_sparse(like):
+        return x
+    like, x = np.asarray(like), np.asarray(x)
+    return np.where(np.isnan(like.reshape(x.shape)), np.nan, x) if like.dtype.kind == "f" and like.size == x.size else x
+
+
+def _labelled(allowed: Any, labels: NDArray[np.intp]) -> Any:
+    if allowed is None:
+        return None
+    if allowed.ndim == 1:
+        return np.where(allowed >= 0, labels, -1)
+    whole, one = allowed.all(axis=1), allowed.sum(axis=1) == 1
+    if not (whole | one).all():
+        raise ValueError(
+            f"kind='parametric': row {int(np.flatnonzero(~(whole | one))[0])} has a set of classes, and which set another row would "
+            "have is not known; use kind='nonparametric'"
+        )
+    return np.where(whole[:, None], True, labels[:, None] == np.arange(allowed.shape[1]))
+
+
+KINDS: Mapping[str, Callable[[Sampled, Any, Any, Rng], Memory]] = {
+    "nonparametric": drawn_again,
+    "weighted": weighed_anew,
+    "parametric": simulated,
+    "blocks": in_blocks,
+}
+"""Kind of bootstrap -> function of what is drawn from, model, parameters and generator."""
+LEFT_OUT = 100
+"""Most groups that a jackknife leaves out in turn."""
+
+
+def left_out(sampled: Sampled) -> tuple[list[Memory], Array]:
+    """The data sets of a jackknife, and how many units (or like units) each stands for.
+
+    Up to ``LEFT_OUT`` rows: one row each is left out, a row of weight w once for all its w copies. Clusters and sequences:
+    one each. More: units in ``LEFT_OUT`` random groups of like size, one group each.
+    """
+    weight, m = sampled.weight, sampled.m
+    if m <= LEFT_OUT and sampled.unit is None:
+        reduced = [np.where(np.arange(m) == i, np.maximum(weight - 1.0, 0.0), weight) for i in range(m)]
+        return [sampled.reweighted(w) for w in reduced], np.maximum(weight, 1.0)
+    unit = np.arange(m) if sampled.unit is None else sampled.unit
+    group = np.random.default_rng(0).permutation(m) % min(m, LEFT_OUT)
+    of_rows = group[unit]
+    found = [sampled.reweighted(np.where(of_rows == g, 0.0, weight)) for g in range(int(group.max()) + 1)]
+    return found, np.ones(len(found))
+
+
+def rows_of_data(data: Memory) -> int:
+    """How many rows there are."""
+    return count(data.x)

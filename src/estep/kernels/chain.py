@@ -1,0 +1,259 @@
+"""Forward-backward on a hidden Markov chain: scaled, one pass each way, pair counts added up and never stored by step.
+
+    z_1 ~ pi,   z_t | z_{t-1} = i ~ A_i,   x_t | z_t = k ~ p(. | theta_k),   l_tk = e^{logb_tk - max_k logb_tk}
+
+E-step (rows of alpha sum to c_t; v is scaled by its own sum, which leaves every result alone)
+
+    alpha_1 = pi l_1,   alpha_t = (alpha_{t-1} A) l_t / c_{t-1},   c_t = sum_k alpha_tk,   log p(x_t | x_<t) = log c_t + max_k logb_tk
+    u_T = stop (ones),  u_t = A v_{t+1},   v_t = l_t u_t / sum v_{t+1}
+    z_t = alpha_t . u_t,   resp_t = alpha_t u_t / z_t,   pairs_ij = A_ij sum_t alpha_ti v_{t+1,j} / z_t
+
+M-step   pi = first / sum first,   A_i = pairs_i / sum_j pairs_ij            (in ``structures/chain.py``)
+
+Dividing by c one step late keeps the division off the path from one step to the next. Numbers that fall below the smallest
+double are lost, which matters only to paths that the rest of the sequence makes likely again; with every factor at most one,
+what is lost in likelihood is below 1e-308 / (c_t z_t / (c_t sum v_{t+1})), so each c_t, sum v_t and z_t / (c_t sum v_{t+1}) is
+compared with FLOOR: below it a kernel returns the row, and its caller turns to ``chain_log.py``.
+
+A transition matrix may change with time (``which[t]`` names the one that leads into row t), and one with many zeros is gone
+through by lists of predecessors and successors.
+
+symbol   variable         shape
+pi       start            (k,)
+A        moves.out        (m, k, k)   ``moves.into`` the same transposed
+l        like             (n, k)
+alpha    alpha            (n, k)
+c        scale            (n,)
+v        carry            (k,)
+         columns, resp    (k, n)      component by component, as families give and read them
+         pairs            (m, k, k)   before the factor A: the sum of outer products of weight alpha_t / z_t and v_{t+1}
+
+Sources: Rabiner (1989), Proc. IEEE 77:257, sections III and V.A; Devijver (1985), Pattern Recognition Letters 3:369 (scaled).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estep.core.record import Array
+from estep.kernels.lazy import compiled
+
+FLOOR = 1e-100
+"""Smallest scale for which scaled recursions are trusted."""
+SPARSE_STATES, SPARSE_SHARE = 8, 0.25
+"""From how many states on, and up to which share of entries that are not zero, transitions are gone through by lists."""
+FAST = {"contract", "reassoc", "nsz", "arcp"}
+
+
+class Moves(NamedTuple):
+    """Transitions as the kernels read them; lists are empty where all entries are gone through."""
+
+    out: Array  # (m, k, k)
+    into: Array  # (m, k, k), transposed
+    which: NDArray[np.int64]  # (n,) the matrix that leads into each row, or (0,): always the first
+    before: NDArray[np.int64]  # (k + 1,) where the predecessors of each state begin in ``sources``
+    sources: NDArray[np.int64]
+    after: NDArray[np.int64]  # (k + 1,) where the successors of each state begin in ``targets``
+    targets: NDArray[np.int64]
+
+    def part(self, rows: slice) -> Moves:
+        """Those of some rows, and of the one after them."""
+        return self if self.which.size == 0 else self._replace(which=self.which[rows.start : rows.stop + 1])
+
+
+def moves_of(transmat: Array, which: NDArray[np.int64] | None = None) -> Moves:
+    """``transmat`` (k, k), or (m, k, k) with the matrix that leads into each row, as the kernels read it.
+
+    >>> moves_of(np.eye(2)).into.shape
+    (1, 2, 2)
+    """
+    out = np.ascontiguousarray(transmat.reshape(-1, *transmat.shape[-2:]), dtype=float)
+    k, nothing = out.shape[-1], np.empty(0, dtype=np.int64)
+    into = np.ascontiguousarray(out.transpose(0, 2, 1))
+    which = nothing if which is None else np.ascontiguousarray(which, dtype=np.int64)
+    present = (out != 0).any(axis=0)
+    if k < SPARSE_STATES or present.mean() > SPARSE_SHARE:
+        return Moves(out, into, which, nothing, nothing, nothing, nothing)
+    return Moves(out, into, which, *_lists(present.T), *_lists(present))
+
+
+def _lists(present: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    rows, columns = np.nonzero(present)
+    return np.searchsorted(rows, np.arange(len(present) + 1)).astype(np.int64), columns.astype(np.int64)
+
+
+def likelihoods(columns: Array, like: Array) -> Array:
+    """``like[t, k] = exp(columns[k, t] - top[t])``; returns ``top`` (n,), the largest of each row.
+
+    A row without any finite value has ``top`` 0 and is 0 throughout.
+    """
+    top = columns.max(axis=0)
+    top[np.isneginf(top)] = 0.0
+    gap = columns - top
+    like[...] = np.exp(gap, out=gap).T
+    return np.asarray(top)
+
+
+@compiled(fastmath=FAST)
+def forward(
+    start: Array,
+    moves: Moves,
+    stop: Array,
+    like: Array,
+    ends: NDArray[np.int64],
+    fresh: bool,
+    final: bool,
+    carry: Array,
+    alpha: Array,
+    scale: Array,
+    failed: NDArray[np.int64],
+) -> int:
+    """Fill ``alpha`` and ``scale`` for sequences that end at ``ends``; returns how many failed.
+
+    ``fresh``: the first row begins a sequence, else ``carry`` is the filtered distribution before it; ``final``: the last row
+    ends one, else ``carry`` becomes its filtered distribution. Where a sequence ends, its last scale includes the probability
+    of ending. ``failed`` (s,) is -1, or the row whose scale is below FLOOR, after which nothing is filled.
+    """
+    k, listed, varying, lost, begin, m = start.size, moves.sources.size > 0, moves.which.size > 0, 0, 0, 0
+    into, heads, sources = moves.into, moves.before, moves.sources
+    for s in range(ends.size):
+        end, r = ends[s], 1.0
+        failed[s] = -1
+        for t in range(begin, end):
+            c = 0.0
+            if t == begin and (fresh or s > 0):
+                for j in range(k):
+                    alpha[t, j] = start[j] * like[t, j]
+                    c += alpha[t, j]
+            else:
+                if varying:
+                    m = moves.which[t]
+                for j in range(k):
+                    a = 0.0
+                    if t == begin:
+                        for i in range(k):
+                            a += carry[i] * into[m, j, i]
+                    elif listed:
+                        for p in range(heads[j], heads[j + 1]):
+                            a += alpha[t - 1, sources[p]] * into[m, j, sources[p]]
+                    else:
+                        for i in range(k):
+                            a += alpha[t - 1, i] * into[m, j, i]
+                    a *= like[t, j] * r
+                    alpha[t, j] = a
+                    c += a
+            scale[t] = c
+            if not FLOOR <= c < math.inf:
+                failed[s] = t
+                break
+            r = 1.0 / c
+        if failed[s] < 0 and (final or s < ends.size - 1):
+            ending = 0.0
+            for j in range(k):
+                ending += alpha[end - 1, j] * stop[j]
+            if not ending >= FLOOR * scale[end - 1]:
+                failed[s] = end - 1
+            scale[end - 1] = ending
+        elif failed[s] < 0:
+            for j in range(k):
+                carry[j] = alpha[end - 1, j] * r
+        lost += failed[s] >= 0
+        begin = end
+    return lost
+
+
+@compiled(fastmath=FAST)
+def backward(
+    moves: Moves,
+    stop: Array,
+    like: Array,
+    ends: NDArray[np.int64],
+    final: bool,
+    carry: Array,
+    alpha: Array,
+    weight: Array,
+    resp: Array,
+    failed: NDArray[np.int64],
+) -> int:
+    """Fill ``resp`` (k, n) for sequences that end at ``ends``, weighted by ``weight`` (s,); returns how many failed.
+
+    ``alpha`` is what ``forward`` left; it becomes ``weight alpha_t / z_t``, ``like`` becomes v, and alpha of the last row of a
+    sequence zero, so that ``pairs`` are a sum of outer products over neighbouring rows. ``final``: the last row ends a sequence,
+    else ``carry`` is v of the row after it; ``carry`` becomes v of the first row. ``failed`` (s,) is set for a sequence
+    that would lose digits; those, and those that failed before, are zero everywhere.
+    """
+    k, listed, varying, lost, m = stop.size, moves.targets.size > 0, moves.which.size > 0, 0, 0
+    out, heads, targets, u = moves.out, moves.after, moves.targets, np.empty(k)
+    for s in range(ends.size - 1, -1, -1):
+        begin, d = (ends[s - 1] if s > 0 else 0), 1.0
+        for t in range(ends[s] - 1, begin - 1, -1):
+            if failed[s] >= 0:
+                break
+            last = t == ends[s] - 1 and (final or s < ends.size - 1)
+            z, c = 0.0, 0.0
+            if last:
+                for i in range(k):
+                    u[i] = stop[i]
+                    z += alpha[t, i] * u[i]
+                    c += alpha[t, i]
+            else:
+                if varying:
+                    m = moves.which[t + 1]
+                for i in range(k):
+                    a = 0.0
+                    if t == ends[s] - 1:
+                        for j in range(k):
+                            a += out[m, i, j] * carry[j]
+                    elif listed:
+                        for p in range(heads[i], heads[i + 1]):
+                            a += out[m, i, targets[p]] * like[t + 1, targets[p]]
+                    else:
+                        for j in range(k):
+                            a += out[m, i, j] * like[t + 1, j]
+                    u[i] = a
+                    z += alpha[t, i] * a
+                    c += alpha[t, i]
+            share, r, limit, d = weight[s] / z, 1.0 / d, FLOOR * c * d, 0.0
+            for i in range(k):
+                g = alpha[t, i] * share
+                resp[i, t] = g * u[i]
+                alpha[t, i] = 0.0 if last else g
+                x = like[t, i] * u[i] * r
+                like[t, i] = x
+                d += x
+            if not (z >= limit and FLOOR <= d < math.inf):
+                failed[s] = t
+        if failed[s] >= 0:
+            lost += 1
+            for t in range(begin, ends[s]):
+                for i in range(k):
+                    alpha[t, i] = like[t, i] = resp[i, t] = 0.0
+        elif s == 0:
+            for i in range(k):
+                carry[i] = like[0, i] / d
+    return lost
+
+
+@compiled(fastmath=FAST)
+def add_pairs(moves: Moves, g: Array, v: Array, beyond: Array, pairs: Array) -> None:
+    """Add ``g_t v_{t+1}'`` over all rows, to the matrix that leads from t to t + 1; ``beyond`` (k,) is v after the last row."""
+    n, k = g.shape
+    m, t = 0, 0
+    if moves.which.size == 0:
+        for t in range(0, n - 4, 4):
+            for i in range(k):
+                a, b, c, d = g[t, i], g[t + 1, i], g[t + 2, i], g[t + 3, i]
+                for j in range(k):
+                    pairs[0, i, j] += a * v[t + 1, j] + b * v[t + 2, j] + c * v[t + 3, j] + d * v[t + 4, j]
+        t = max(n - 1, 0) // 4 * 4
+    for r in range(t, n):
+        if moves.which.size and r + 1 < moves.which.size:
+            m = moves.which[r + 1]
+        after = v[r + 1] if r < n - 1 else beyond
+        for i in range(k):
+            for j in range(k):
+                pairs[m, i, j] += g[r, i] * after[j]
