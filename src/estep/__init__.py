@@ -16,9 +16,15 @@ __version__ = VERSION
 _HOMES = {
     "GaussianMixture": "estep.estimators.mixture",
     "Mixture": "estep.estimators.mixture",
+    "CategoricalHMM": "estep.estimators.hmm_more",
+    "GMMHMM": "estep.estimators.hmm_more",
+    "GaussianHMM": "estep.estimators.hmm",
+    "HMM": "estep.estimators.hmm",
+    "PoissonHMM": "estep.estimators.hmm_more",
     "KMeans": "estep.estimators.kmeans",
     "segment_image": "estep.estimators.images",
     "Segmentation": "estep.estimators.images",
+    "Mixed": "estep.families.mixed",
     "LatentClass": "estep.estimators.latent_class",
     "propose_family": "estep.estimators.propose",
     "ConvergenceWarning": "estep.estimators.warnings",
@@ -76,10 +82,14 @@ _HOMES = {
 _PACKAGES = ("core", "data", "engine", "families", "models", "structures", "testing", "views")
 
 __all__ = [
+    "GMMHMM",
+    "HMM",
+    "PLSA",
     "Bernoulli",
     "Beta",
     "Binomial",
     "Categorical",
+    "CategoricalHMM",
     "Censored",
     "CensoredNormal",
     "ChiSquared",
@@ -90,6 +100,7 @@ __all__ = [
     "Exponential",
     "FactorAnalysis",
     "Gamma",
+    "GaussianHMM",
     "GaussianMixture",
     "Geometric",
     "InverseGaussian",
@@ -97,6 +108,7 @@ __all__ = [
     "Laplace",
     "LatentClass",
     "LogNormal",
+    "Mixed",
     "Mixture",
     "MixtureOfExperts",
     "MixtureOfRegressions",
@@ -104,8 +116,8 @@ __all__ = [
     "MultivariateNormal",
     "NegativeBinomial",
     "Normal",
-    "PLSA",
     "Poisson",
+    "PoissonHMM",
     "Pooled",
     "Product",
     "SaturatedMultinomial",
@@ -155,6 +167,8 @@ if TYPE_CHECKING:
     from estep.estimators.experts import MixtureOfExperts
     from estep.estimators.factor_analysis import FactorAnalysis
     from estep.estimators.files import load
+    from estep.estimators.hmm import HMM, GaussianHMM
+    from estep.estimators.hmm_more import GMMHMM, CategoricalHMM, PoissonHMM
     from estep.estimators.images import Segmentation, segment_image
     from estep.estimators.inference_methods import score_test, wald_test
     from estep.estimators.kmeans import KMeans
@@ -180,6 +194,7 @@ if TYPE_CHECKING:
     from estep.families.inverse_gaussian import InverseGaussian
     from estep.families.laplace import Laplace
     from estep.families.lognormal import LogNormal
+    from estep.families.mixed import Mixed
     from estep.families.multinomial import Multinomial
     from estep.families.negative_binomial import NegativeBinomial
     from estep.families.normal import Normal

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -290,3 +292,30 @@ def _state() -> Any:
     import dataclasses
 
     return dataclasses.replace(state, value=np.float64(-5.0), trace=np.array([-5.0]))
+
+
+BARE = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("pyarrow", "pandas", "polars", "rich"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+from estep.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_duckdb_and_nanoarrow_are_enough(here: Path) -> None:
+    duckdb.sql("SELECT * FROM 'faithful.csv'").write_parquet("f.parquet")
+    paths = os.pathsep.join(filter(None, [str(Path(estep.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+    line = "fit f.parquet --components 2 --covariance EEE --out o"
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, *line.split()],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": paths},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(os.listdir("o")) == ["assignments.parquet", "model.safetensors", "report.html"]

@@ -82,6 +82,7 @@ def test_profiles_of_categories_fill_their_bars(table: pd.DataFrame) -> None:
     for ax in axes:
         ends = [bar.get_x() + bar.get_width() for bar in ax.patches]
         assert max(ends) == pytest.approx(1.0)
+    assert len([ax for ax in fit.plot(answers).axes if ax.axison]) == 3
     with pytest.raises(ValueError, match="every column holds categories"):
         plot_clusters(fit, answers)
 

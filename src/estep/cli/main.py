@@ -117,7 +117,7 @@ def _model(parser: argparse.ArgumentParser, several: bool = False) -> None:
         "--components", type=counts, metavar="K", help="3, or 1:9, or 2,4,6; the best by --criterion (default 1:9)"
     )
     group.add_argument(
-        "--covariance", type=names, metavar="NAMES", help="gaussian: all, or some of full,tied,diag,EII...VVV (default all)"
+        "--covariance", type=names, metavar="NAMES", help="all, or some of full,tied,diag,EII...VVV (default all)"
     )
     group.add_argument(
         "--criterion", default="bic", choices=("bic", "aic", "icl", "icl_entropy"), help="lower is better (default bic)"

@@ -41,7 +41,7 @@ MODELS = {
     "gamma": Kind("positive and skewed", family="Gamma"),
     "lognormal": Kind("positive, normal logarithms", family="LogNormal"),
     "weibull": Kind("lifetimes", family="Weibull"),
-    "student": Kind("normal with heavy tails", "StudentMixture"),
+    "student": Kind("normal with heavy tails", "StudentMixture", covariances=True),
     "laplace": Kind("peaked, with heavy tails", family="Laplace"),
 }
 

@@ -16,10 +16,12 @@ import numpy as np
 from estep.core.record import Array
 from estep.core.support import Constraints
 from estep.engine.restart import Start
+from estep.estimators.mixed_starts import mixed_starts
 from estep.estimators.rows import Arguments
 from estep.estimators.seam import Spec, fit_latent
 from estep.estimators.settings import check_settings
 from estep.estimators.starts import Task, starts_of
+from estep.families.mixed import Mixed
 from estep.models.latent import Latent, LatentParams
 from estep.start.plan import Proposal, begin, one_hot
 from estep.structures.chain import Chain
@@ -43,8 +45,10 @@ def hmm_starts(model: Latent, task: Task) -> list[Start]:
         return starts_of(model, plain)
     rows = dataclasses.replace(task.rows, ends=None, place=None)
     alone = dataclasses.replace(plain, model=_rowwise(model), rows=rows, data=rows.data(task.n_jobs))
-    found = [Start(s.name, _with_moves(model, s.make)) for s in starts_of(alone.model, alone)]
-    if model.structure.topology != "left-to-right" or task.init != "auto" or model.k == 1:
+    mixed = isinstance(model.family, Mixed)
+    made = mixed_starts(alone.model, alone, task.rows.ends) if mixed else starts_of(alone.model, alone)
+    found = [Start(s.name, _with_moves(model, s.make)) for s in made]
+    if mixed or model.structure.topology != "left-to-right" or task.init != "auto" or model.k == 1:
         return found
     parts = Proposal("equal parts", np.arange(task.rows.n), one_hot(_parts(task.rows.ends, model.k), model.k), False)
     first = Start(parts.name, _with_moves(model, lambda: begin(alone.model, alone.data, parts)))

@@ -28,7 +28,8 @@ def plot(self: Any, X: Any = None, columns: Sequence[Any] | None = None) -> Figu
     Parameters
     ----------
     X : array or DataFrame (n, d), optional
-        Rows. One column gives a histogram with curves, two a scatter plot with ellipses, more a matrix of pairs.
+        Rows. One column of numbers gives a histogram with curves, two a scatter plot with ellipses, more a matrix of pairs;
+        where every column holds categories, the profiles.
     columns : names or positions, optional
         Which columns to draw.
 
@@ -47,7 +48,13 @@ def plot(self: Any, X: Any = None, columns: Sequence[Any] | None = None) -> Figu
         from estep.views.voronoi import plot_voronoi
 
         return plot_voronoi(self, X)
-    if (self.n_features_in_ if columns is None else len(columns)) > 2:
+    from estep.views.values import numeric_columns
+
+    if columns is None and not numeric_columns(self):
+        from estep.views.profiles import plot_profiles
+
+        return plot_profiles(self)
+    if (len(numeric_columns(self)) if columns is None else len(columns)) > 2:
         from estep.views.pairs import plot_pairs
 
         return plot_pairs(self, X, columns)

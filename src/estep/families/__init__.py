@@ -24,6 +24,7 @@ _HOMES = {
     "LinearRegression": "estep.families.linear_regression",
     "LogNormal": "estep.families.lognormal",
     "LogisticRegression": "estep.families.logistic_regression",
+    "Mixed": "estep.families.mixed",
     "Multinomial": "estep.families.multinomial",
     "MultinomialRegression": "estep.families.multinomial_regression",
     "NegativeBinomial": "estep.families.negative_binomial",
@@ -60,6 +61,7 @@ __all__ = [
     "LinearRegression",
     "LogNormal",
     "LogisticRegression",
+    "Mixed",
     "Multinomial",
     "MultinomialRegression",
     "NegativeBinomial",
@@ -96,6 +98,7 @@ if TYPE_CHECKING:
     from estep.families.linear_regression import LinearRegression
     from estep.families.logistic_regression import LogisticRegression
     from estep.families.lognormal import LogNormal
+    from estep.families.mixed import Mixed
     from estep.families.multinomial import Multinomial
     from estep.families.multinomial_regression import MultinomialRegression
     from estep.families.negative_binomial import NegativeBinomial

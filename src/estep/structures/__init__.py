@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 # A structure takes one line here, one in ``__all__`` and one under TYPE_CHECKING, in alphabetical order.
 _HOMES = {
+    "Chain": "estep.structures.chain",
     "Gated": "estep.structures.gated",
     "Grouped": "estep.structures.grouped",
     "HierarchicalGate": "estep.structures.hierarchical_gate",
@@ -14,6 +15,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Chain",
     "Gated",
     "Grouped",
     "HierarchicalGate",
@@ -21,6 +23,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from estep.structures.chain import Chain
     from estep.structures.gated import Gated
     from estep.structures.grouped import Grouped
     from estep.structures.hierarchical_gate import HierarchicalGate
