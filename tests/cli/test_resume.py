@@ -140,4 +140,4 @@ def test_interrupted_before_there_is_anything_to_keep(slow: Path, run: Run, monk
 
     monkeypatch.setattr("estep.cli.fit.read", stop)
     done = run(f"{LINE} --out o")
-    assert (done.code, done.err) == (130, "interrupted; nothing was written\n")
+    assert (done.code, done.err) == (130, "interrupted\n")

@@ -76,17 +76,24 @@ def _write(estimator: Any, selection: Any, given: Given, options: Any, voice: Vo
         written["model"] = str(folder / MODEL)
     write_assignments(estimator, given, folder / ASSIGNMENTS)
     written["assignments"] = str(folder / ASSIGNMENTS)
-    if reports() and type(estimator).__name__ != "KMeans" and given.by is None:
-        from estep.views.report import write_report
+    if (why := _no_report(estimator, given)) is not None:
+        voice.note(f"no report: {why}")
+        return written
+    from estep.views.report import write_report
 
-        command = shlex.join(["estep", *options.arguments])
-        write_report(folder / REPORT, estimator, given.X, command=command, selection=selection, names=given.data.table.title)
-        written["report"] = str(folder / REPORT)
-    elif given.by is not None:
-        voice.note("no report: there is none for models with groups")
-    elif not reports():
-        voice.note("no report: it needs matplotlib and jinja2 (pip install 'estep[cli]')")
+    command = shlex.join(["estep", *options.arguments])
+    write_report(folder / REPORT, estimator, given.X, command=command, selection=selection, names=given.data.table.title)
+    written["report"] = str(folder / REPORT)
     return written
+
+
+def _no_report(estimator: Any, given: Given) -> str | None:
+    """Why there is no report, where there is none."""
+    if type(estimator).__name__ == "KMeans":
+        return "there is none for k-means"
+    if given.by is not None:
+        return "there is none for models with groups"
+    return None if reports() else "it needs matplotlib and jinja2 (pip install 'estep[report]')"
 
 
 def _tell(estimator: Any, selection: Any, given: Given, voice: Voice) -> None:

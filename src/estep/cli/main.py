@@ -6,17 +6,18 @@ Exit codes: 0 done; 2 wrong usage or data that cannot be used; 3 written, but th
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from estep import __version__
 from estep.cli.models import MODELS, model_lines
-from estep.cli.words import BAD, INTERRUPTED, Voice, counts, names
+from estep.cli.words import BAD, INTERRUPTED, OK, Voice, counts, names
 
 DATA = "CSV, Parquet, Arrow (.arrow, .feather), JSON lines, a DuckDB database, or a quoted pattern such as 'part-*.parquet'"
 CODES = "exit codes: 0 done, 2 wrong usage or data, 3 did not converge, 130 interrupted"
@@ -30,17 +31,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if getattr(options, "data", "") is None and options.query is None:
         return Voice(json=options.json).failed(f"give DATA or --query (see estep {options.command} --help)", BAD)
     voice = Voice(quiet=options.quiet, json=options.json)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return int(importlib.import_module(f"estep.cli.{options.command}").run(options, voice))
+        with _terminated_as_interrupted():
+            return int(importlib.import_module(f"estep.cli.{options.command}").run(options, voice))
     except KeyboardInterrupt:
-        return voice.failed("interrupted; nothing was written", INTERRUPTED)
+        return voice.failed("interrupted", INTERRUPTED)
     except BrokenPipeError:  # whoever read our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return OK
     except (ValueError, ArithmeticError, TypeError, ImportError, OSError) as error:
         return voice.failed(str(error) or type(error).__name__, BAD)
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """A shutdown ends a fit as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _interrupt(number: int, frame: Any) -> None:

@@ -15,7 +15,7 @@ from estep.cli.writing import free_file
 def run(options: Any, voice: Voice) -> int:
     """The command; gives its exit code."""
     if not reports():
-        raise ImportError("a report needs matplotlib and jinja2, which are not both installed: pip install 'estep[cli]'")
+        raise ImportError("a report needs matplotlib and jinja2, which are not both installed: pip install 'estep[report]'")
     from estep.views.report import write_report
 
     target = free_file(options.out, options.force)

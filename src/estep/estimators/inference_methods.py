@@ -14,10 +14,12 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from estep.core.record import Array
+from estep.estimators.bootstrap_methods import BOOTSTRAP_INTERVALS, bootstrap_errors
 from estep.estimators.bounds import bounds_of
 from estep.estimators.methods import _noisy
 from estep.estimators.rows import Arguments, Rows, Target
 from estep.estimators.seam import published, read, worth_collapsing
+from estep.estimators.warnings import ConvergenceWarning
 from estep.inference import errors as asymptotic
 from estep.inference import hypotheses
 from estep.inference.errors import Errors
@@ -25,9 +27,9 @@ from estep.inference.hypotheses import ChiSquared
 from estep.inference.information import METHODS
 from estep.inference.intervals import INTERVALS
 
-OTHER_METHODS: dict[str, Callable[..., Any]] = {}
+OTHER_METHODS: dict[str, Callable[..., Any]] = {"bootstrap": bootstrap_errors}
 """More methods of ``standard_errors``, which refit (bootstraps): name -> function of (estimator, arguments, **options)."""
-OTHER_INTERVALS: dict[str, Callable[..., dict[str, Array]]] = {}
+OTHER_INTERVALS: dict[str, Callable[..., dict[str, Array]]] = {**BOOTSTRAP_INTERVALS}
 """More methods of ``confint``: name -> function of (estimator, arguments, level, which, **options)."""
 
 
@@ -35,7 +37,7 @@ def errors_of(self: Any, arguments: Arguments, method: str, clusters: Any, optio
     """Standard errors by ``method`` of all that a user gave for the rows."""
     check_is_fitted(self, "result_")
     if method in OTHER_METHODS:
-        return OTHER_METHODS[method](self, arguments, **options)
+        return OTHER_METHODS[method](self, arguments, clusters=clusters, **options)
     if method not in METHODS:
         raise ValueError(f"method={method!r} is unknown; choose one of {[*METHODS, *OTHER_METHODS]}")
     if options:
@@ -54,7 +56,7 @@ def errors_of(self: Any, arguments: Arguments, method: str, clusters: Any, optio
         like=getattr(self, "_reports", {}),
         quiet=True,
     )
-    asymptotic.tell(found, 5)
+    asymptotic.tell(found, 5, ConvergenceWarning)
     return found
 
 

@@ -29,7 +29,7 @@ def in_batches(fn: Callable[[Any], T], items: Sequence[Any], n_jobs: int | None)
 
 
 def counted(found: Iterable[T], total: int, progress: bool, title: str, what: str) -> Iterator[T]:
-    """The results as they come; with ``progress`` a line on stderr, redrawn at most five times a second and cleared at the end."""
+    """The results as they come; with ``progress`` a line on stderr, redrawn five times a second, cleared at the end."""
     began = drawn = time.monotonic()
     try:
         for i, each in enumerate(found, start=1):

@@ -136,15 +136,20 @@ class Errors:
     def of(self, function: Callable[[Mapping[str, Array]], Any]) -> tuple[Array, Array]:
         """A function of the parameters: its value (m,) and covariance (m, m), by the delta method.
 
-        NaN where it moves with what is not identified.
+        NaN where it moves with what is not identified. A slope that changes with the step is rounding, and counts as zero.
         """
-        value, slopes = slopes_of(self.point, lambda params: {"": np.atleast_1d(np.asarray(function(self.natural(params))))})
-        slope = slopes[""].reshape(-1, self.point.p)
+
+        def value_of(params: Any) -> Mapping[str, Array]:
+            return {"": np.atleast_1d(np.asarray(function(self.natural(params)), dtype=float)).ravel()}
+
+        value, slopes = slopes_of(self.point, value_of)
+        fine, rough = slopes[""], slopes_of(self.point, value_of, 4.0)[1][""]
+        slope = np.where(np.abs(fine - rough) <= 0.5 * np.maximum(np.abs(fine), np.abs(rough)), fine, 0.0)
         found = slope @ self.covariance @ slope.T
         gone = np.logical_or(*self.ways.lost(slope))
         found[gone] = np.nan
         found[:, gone] = np.nan
-        return value[""].ravel(), found
+        return value[""], found
 
 
 Mapping.register(Errors)
@@ -229,10 +234,10 @@ def standard_errors(
     return errors
 
 
-def tell(errors: Errors, stacklevel: int) -> None:
-    """Warn of every caution; ``stacklevel`` as of the caller."""
+def tell(errors: Errors, stacklevel: int, unconverged: type[Warning] = ConvergenceWarning) -> None:
+    """Warn of every caution, with ``unconverged`` where the point is no maximum; ``stacklevel`` as of the caller."""
     for note in errors.cautions:
-        kind = ConvergenceWarning if "not at a maximum" in note else UserWarning
+        kind = unconverged if "not at a maximum" in note else UserWarning
         warnings.warn(f"standard_errors: {note}", kind, stacklevel=stacklevel)
 
 
@@ -250,12 +255,12 @@ def natural_of(model: Any) -> Natural:
     return shown_by_parts
 
 
-def slopes_of(point: Point, natural: Natural) -> tuple[dict[str, Array], dict[str, Array]]:
+def slopes_of(point: Point, natural: Natural, share: float = 1.0) -> tuple[dict[str, Array], dict[str, Array]]:
     """Natural parameters at the point, and their derivatives (..., p) by central differences."""
     value = {name: np.array(v, dtype=float) for name, v in natural(point.params).items()}
     slopes = {name: np.zeros((*v.shape, point.p)) for name, v in value.items()}
     for j in range(point.p):
-        up, down, width = point.apart(j)
+        up, down, width = point.apart(j, share)
         high, low = natural(point.params_at(up)), natural(point.params_at(down))
         for name, slope in slopes.items():
             slope[..., j] = (np.asarray(high[name], dtype=float) - np.asarray(low[name], dtype=float)) / width

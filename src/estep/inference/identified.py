@@ -9,8 +9,8 @@ matrix. The covariance is sum v v' / lambda over the directions that are identif
     lambda below that              it rises along v: the point is no maximum
     no complete information        nothing in the data bears on v
 
-Rounding level is the largest of 1e-7, ten times the asymmetry of I, and the score's size sqrt(s' I_complete^-1 s / n), the
-accuracy with which a point that far from the maximum shows the curvature there.
+Rounding level is the largest of 1e-7, ten times the asymmetry of I, and the score's size sqrt(s' I_complete^-1 s / n) (at most
+1e-3), the accuracy with which a point that far from the maximum shows the curvature there.
 
 Source: Meng & Rubin (1991), J. Amer. Statist. Assoc. 86:899 (I_complete^-1 I); Rothenberg (1971), Econometrica 39:577.
 """
@@ -24,6 +24,7 @@ import numpy as np
 from estep.core.record import Array
 
 LEVEL = 1e-7
+AWAY = 1e-3
 EMPTY = 1e-12
 MOVES = 1e-3
 """A parameter moves along a direction if this share of its complete-data standard error lies in it."""
@@ -66,7 +67,7 @@ def directions(observed: Array, complete: Array, score: Array, n: float, asymmet
     inner = basis.T @ observed @ basis
     shares, turns = np.linalg.eigh((inner + inner.T) / 2)
     away = float(np.sqrt(((basis.T @ score) ** 2).sum() / max(n, 1.0)))
-    level = max(LEVEL, 10.0 * asymmetry, away)
+    level = max(LEVEL, 10.0 * asymmetry, min(away, AWAY))
     ways = basis @ turns
     known, rising = shares > level, shares < -level
     inverse = (ways[:, known] / shares[known]) @ ways[:, known].T

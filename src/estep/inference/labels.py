@@ -4,8 +4,8 @@
 
 Where both fits can see the same rows, C compares memberships; where they cannot, parameters:
 
-    rows          C_jl = 1/2 sum_i w_i (p_ij - q_il)^2 / sum_i w_i            cost in [0, 1]: 0 the same, 1 no row in common
-    parameters    C_jl = mean over entries of ((a_j - b_l) / spread)^2        spread of the entry over the reference's components
+    rows          C_jl = 1/2 sum_i w_i (p_ij - q_il)^2 / sum_i w_i            from 0 (the same) to 1
+    parameters    C_jl = mean over entries of ((a_j - b_l) / spread)^2        spread over the reference's components
 
 The sum of squares is least where the overlap sum_i w_i p_ij q_i,s(j) is largest, so one matrix product and an assignment do it,
 for any k. Noise stays where it is: its class has a meaning of its own.
@@ -32,7 +32,7 @@ from estep.core.record import Array
 
 @dataclasses.dataclass(frozen=True)
 class Alignment:
-    """``order`` (k,): component ``order[j]`` of the other fit is component j of the reference; ``cost`` of what still differs."""
+    """``order`` (k,): component ``order[j]`` of the other fit is j of the reference; ``cost`` of what still differs."""
 
     order: NDArray[np.intp]
     cost: float

@@ -59,8 +59,8 @@ class Rate:
     direction : array (p,)
         In free coordinates, the way along which EM is slowest, one standard error of complete data long.
     moves : mapping from name to array of the parameter's shape
-        How much of each parameter's variance belongs to it, 0 to 1: ``a / (a + 1 - s^2)`` with ``a = s^2 / (1 - rate)`` where it
-        moves the parameter by ``s`` of its complete-data standard errors.
+        How much of each parameter's variance belongs to it, 0 to 1: ``a / (a + 1 - s^2)`` with ``a = s^2 / (1 - rate)``
+        where it moves the parameter by ``s`` of its complete-data standard errors.
     k : int
         Number of components, 0 where there are none.
     passes : int
@@ -202,7 +202,7 @@ def _whitened(point: Point) -> tuple[Array, Array]:
     size, axes = np.linalg.eigh(point.complete * np.outer(spread, spread))
     kept = size > EMPTY * max(1.0, float(size.max(initial=0.0)))
     basis = spread[:, None] * axes[:, kept] / np.sqrt(size[kept])
-    return basis, basis.T @ point.complete
+    return basis, np.asarray(basis.T @ point.complete)
 
 
 def _arnoldi(apply: Callable[[Array], Array], p: int, accuracy: float) -> tuple[Array, Array, int]:

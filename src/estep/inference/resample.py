@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estep.core.record import Array
-from estep.core.rows import count, is_sparse, take
+from estep.core.rows import is_sparse, take
 from estep.data.distinct import distinct
 from estep.data.memory import Memory
 
@@ -72,7 +72,7 @@ class Sampled:
             if ends is not None:
                 left = np.add.reduceat(kept.astype(np.intp), np.concatenate([[0], ends[:-1]]))
                 ends = np.cumsum(left[left > 0], dtype=np.intp)
-            data = dataclasses.replace(_picked(data, np.flatnonzero(kept)), ends=ends)
+            data = dataclasses.replace(picked(data, np.flatnonzero(kept)), ends=ends)
         return self.compact(data)
 
     def compact(self, data: Memory) -> Memory:
@@ -80,7 +80,7 @@ class Sampled:
         if not self.collapse or data.ends is not None or is_sparse(data.x):
             return data
         found = distinct((data.x, data.given, data.allowed), data.weight)
-        return data if found is None else dataclasses.replace(_picked(data, found.first), weight=found.weight)
+        return data if found is None else dataclasses.replace(picked(data, found.first), weight=found.weight)
 
 
 def units_of_sequences(ends: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -92,7 +92,9 @@ def units_of_sequences(ends: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.repeat(np.arange(len(ends)), np.diff(np.concatenate([[0], ends])))
 
 
-def _picked(data: Memory, rows: NDArray[Any]) -> Memory:
+def picked(data: Memory, rows: NDArray[Any]) -> Memory:
+    """Some of the rows, without ends of sequences."""
+
     def pick(value: Any) -> Any:
         return None if value is None else take(value, rows)
 
@@ -130,24 +132,20 @@ def in_blocks(sampled: Sampled, model: Any, params: Any, rng: Rng) -> Memory:
         starts = rng.integers(begin, end - size + 1, size=-(-(end - begin) // size))
         index.append((starts[:, None] + np.arange(size)).ravel()[: end - begin])
     rows = np.concatenate(index)
-    moved = dataclasses.replace(_picked(data, rows), ends=data.ends, n_jobs=1)
+    moved = dataclasses.replace(picked(data, rows), ends=data.ends, n_jobs=1)
     if data.ends is not None:
         moved = dataclasses.replace(moved, weight=data.weight)
     return sampled.compact(moved)
 
 
 def simulated(sampled: Sampled, model: Any, params: Any, rng: Rng) -> Memory:
-    """Rows of the fitted model: with the gaps, groups, covariates and lengths of the data, and new labels where these were known."""
+    """Rows of the fitted model: gaps, groups, covariates and lengths as in the data, new labels where these were known."""
     data = _repeated(sampled.data)
     n = data.n_rows
     where = {name: value for name, value in (("given", data.given), ("ends", data.ends)) if value is not None}
-    if not hasattr(model, "structure"):
-        x, labels = model.sample(params, n, rng, **where)
-    else:
-        labels = model.structure.sample(params.structure, n, rng, **where)
-        covariates = _covariates(data.x, model)
-        x = model.family.sample(params.family, labels, rng, *covariates)
-    x = _with_gaps(x, data.x)
+    covariates = _covariates(data.x, model)
+    labels = model.structure.sample(params.structure, n, rng, **where)
+    x = _with_gaps(model.family.sample(params.family, labels, rng, *covariates), data.x)
     return sampled.compact(dataclasses.replace(data, x=x, allowed=_labelled(data.allowed, labels), n_jobs=1))
 
 
@@ -160,29 +158,54 @@ def _repeated(data: Memory) -> Memory:
         return dataclasses.replace(data, weight=None)
     if data.ends is not None or (weight != np.round(weight)).any():
         what = "sequences" if data.ends is not None else "rows"
-        raise ValueError(f"kind='parametric' draws whole {what}, but their weights are not 1 or whole; use kind='nonparametric'")
-    return dataclasses.replace(_picked(data, np.repeat(np.arange(len(weight)), weight.astype(np.intp))), weight=None)
+        raise ValueError(
+            f"kind='parametric' draws whole {what}, but their weights are not 1 or whole; use kind='nonparametric'"
+        )
+    return dataclasses.replace(picked(data, np.repeat(np.arange(len(weight)), weight.astype(np.intp))), weight=None)
+
+
+UNTOLD: Mapping[str, Callable[[Any], str]] = {
+    "Censored": lambda family: "how a row would have been censored",
+    "Multinomial": lambda family: "how many counts a row would have",
+    "Poisson": lambda family: "" if family.exposure is None else "what exposure a row would have",
+    "Binomial": lambda family: "how many trials a row would have" if isinstance(family.trials, str) else "",
+}
+"""What the law of a family, by its class, does not say of a row that is drawn; "" where it says all."""
+
+
+def _untold(family: Any) -> str:
+    """What a family, or one inside it, does not say of a row."""
+    if isinstance(family, tuple | list):
+        return next((words for part in family if (words := _untold(part))), "")
+    if not dataclasses.is_dataclass(family):
+        return ""
+    own = UNTOLD.get(type(family).__name__, lambda family: "")(family)
+    return own or next((w for f in dataclasses.fields(family) if (w := _untold(getattr(family, f.name)))), "")
 
 
 def _covariates(x: Any, model: Any) -> tuple[Any, ...]:
-    """What a response hangs on: design and offset of regressions; raises ValueError where rows hold more than their values."""
-    if hasattr(model.family, "low") or not getattr(model.family, "interval", False):
-        pass
-    if type(model.family).__name__ == "Censored":
-        raise ValueError(
-            "kind='parametric': how rows would have been censored is not known; use kind='nonparametric' or 'weighted'"
-        )
+    """What a response hangs on: design and offset of regressions; raises ValueError where the law leaves something open."""
+    words = _untold(model.family)
+    if isinstance(x, tuple) and not words and type(model.family).__name__ == "Truncated":
+        words = "what responses outside the window are"
+    if words:
+        raise ValueError(f"kind='parametric': {words} is not known; use kind='nonparametric' or 'weighted'")
     return (x[0], *x[2:]) if isinstance(x, tuple) else ()
 
 
 def _with_gaps(x: Any, like: Any) -> Any:
-    """``x`` missing where ``like`` is."""
-    if isinstance(x, tuple):
-        return (x[0], _with_gaps(np.asarray(x[1], dtype=float), np.asarray(like[1], dtype=float)), *x[2:])
-    if is_sparse(like):
+    """``x`` missing where ``like`` is; raises ValueError where rows that are drawn are not of the shape of those read."""
+    if isinstance(like, tuple):
+        return (like[0], _with_gaps(x[1], like[1]), *like[2:])
+    if np.shape(x) != np.shape(like):
+        raise ValueError(
+            f"kind='parametric': rows are drawn in shape {np.shape(x)}, but read in shape {np.shape(like)}; "
+            "use kind='nonparametric'"
+        )
+    if is_sparse(like) or is_sparse(x):
         return x
-    like, x = np.asarray(like), np.asarray(x)
-    return np.where(np.isnan(like.reshape(x.shape)), np.nan, x) if like.dtype.kind == "f" and like.size == x.size else x
+    x, like = np.asarray(x, dtype=float), np.asarray(like, dtype=float)
+    return np.where(np.isnan(like), np.nan, x)
 
 
 def _labelled(allowed: Any, labels: NDArray[np.intp]) -> Any:
@@ -193,8 +216,8 @@ def _labelled(allowed: Any, labels: NDArray[np.intp]) -> Any:
     whole, one = allowed.all(axis=1), allowed.sum(axis=1) == 1
     if not (whole | one).all():
         raise ValueError(
-            f"kind='parametric': row {int(np.flatnonzero(~(whole | one))[0])} has a set of classes, and which set another row would "
-            "have is not known; use kind='nonparametric'"
+            f"kind='parametric': row {int(np.flatnonzero(~(whole | one))[0])} has a set of classes, and which "
+            "set another row would have is not known; use kind='nonparametric'"
         )
     return np.where(whole[:, None], True, labels[:, None] == np.arange(allowed.shape[1]))
 
@@ -225,8 +248,3 @@ def left_out(sampled: Sampled) -> tuple[list[Memory], Array]:
     of_rows = group[unit]
     found = [sampled.reweighted(np.where(of_rows == g, 0.0, weight)) for g in range(int(group.max()) + 1)]
     return found, np.ones(len(found))
-
-
-def rows_of_data(data: Memory) -> int:
-    """How many rows there are."""
-    return count(data.x)

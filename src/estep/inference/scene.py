@@ -1,0 +1,164 @@
+"""All that the checks of a fit look at, found once: rows, responsibilities, standard errors, rate, and rows drawn from the model.
+
+    prior_ik        class probabilities of row i before it is seen      weights, a group's weights, or a gate's
+    drawn rows      z_i ~ prior_i, x_i ~ p(. | theta_{z_i}), with the covariates, groups and gaps of the row they stand for
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from estep.core.protocols import Chunk, Explained
+from estep.core.record import Array
+from estep.core.result import Result
+from estep.core.rows import count, is_sparse, take
+from estep.data.memory import Memory
+from estep.families.noise import WithNoise
+from estep.inference.errors import Errors
+from estep.inference.rate import Rate
+
+SAME = 1e-6
+"""Relative gap below which two log-likelihoods belong to the same rows."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """A fit and its rows.
+
+    Attributes
+    ----------
+    model, data, result
+        As a run left them; ``data`` one row each, none collapsed.
+    log_density, resp, weight : arrays (n,), (n, k), (n,)
+    numbers : ints (n,)
+        The rows' places in what the user gave.
+    errors, rate
+        Standard errors and rate, or None, with ``why_no_errors``.
+    n_sim, seed
+        How many data sets to draw for a p value, and from which seed.
+    """
+
+    model: Any
+    data: Any
+    result: Result
+    log_density: Array
+    resp: Array
+    weight: Array
+    numbers: NDArray[np.intp]
+    errors: Errors | None
+    why_no_errors: str
+    rate: Rate | None
+    n_sim: int
+    seed: int
+
+    @property
+    def params(self) -> Any:
+        """The parameters of the fit."""
+        return self.result.params
+
+    @property
+    def n(self) -> float:
+        """Total weight."""
+        return float(self.weight.sum())
+
+    @property
+    def k(self) -> int:
+        """Number of components, the noise included."""
+        return int(self.resp.shape[1])
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the last component is noise."""
+        return isinstance(getattr(self.model, "family", None), WithNoise)
+
+    @property
+    def trained(self) -> bool:
+        """Whether these are the rows of the fit, with its weights and labels."""
+        seen = float((self.weight * self.log_density).sum())
+        same = abs(seen - self.result.loglik) <= SAME * (1.0 + abs(self.result.loglik))
+        return same and abs(self.n - self.result.n) <= SAME * max(self.n, self.result.n)
+
+    def component(self, k: int) -> str:
+        """The name of a component: its number, or noise."""
+        return "noise" if self.noisy and k == self.k - 1 else str(k)
+
+    def no_rows(self) -> str:
+        """Why nothing can be said row by row from drawn rows; "" where it can."""
+        model, data = self.model, self.data
+        if not isinstance(data, Memory) or is_sparse(data.x):
+            return "it takes the rows as a matrix in memory"
+        if data.ends is not None:
+            return "rows of sequences depend on one another"
+        if data.allowed is not None:
+            return "rows have labels"
+        if not hasattr(getattr(model, "family", None), "sample"):
+            return f"{type(getattr(model, 'family', model)).__name__} cannot draw rows"
+        if getattr(model.family, "exposure", None) is not None:
+            return "rows have exposures"
+        return ""
+
+
+def see(
+    model: Any,
+    data: Any,
+    result: Result,
+    numbers: Sequence[int] | None = None,
+    errors: Errors | None = None,
+    why_no_errors: str = "",
+    rate: Rate | None = None,
+    n_sim: int = 199,
+    seed: int = 0,
+) -> Scene:
+    """A fit and its rows, after one pass."""
+    n, k = data.n_rows, int(getattr(model, "k", 1))
+    density, resp, weight = np.empty(n), np.empty((n, k)), np.ones(n)
+
+    def keep(chunk: Chunk, part: Explained) -> None:
+        density[chunk.rows], resp[chunk.rows] = part.log_density, part.resp
+        if chunk.weight is not None:
+            weight[chunk.rows] = chunk.weight
+
+    data.map(lambda chunk: model.explain(result.params, chunk), keep)
+    places = np.arange(n) if numbers is None else np.asarray(numbers, dtype=np.intp)
+    return Scene(model, data, result, density, resp, weight, places, errors, why_no_errors, rate, n_sim, seed)
+
+
+def prior_of(model: Any, params: Any, n: int, given: Any) -> Array:
+    """Class probabilities (n, k) of rows before they are seen."""
+    nothing = np.zeros((n, model.k))
+    chunk = Chunk(("prior", 0, n), nothing, given=given)
+    return np.asarray(model.structure.explain(params.structure, lambda rows: nothing[rows], chunk).resp)
+
+
+def drawn(model: Any, params: Any, like: Memory, rng: np.random.Generator) -> Memory:
+    """As many rows as ``like`` has, drawn from the model with the covariates, groups and gaps of these."""
+    n, where = count(like.x), {} if like.given is None else {"given": like.given}
+    labels = model.structure.sample(params.structure, n, rng, **where)
+    if isinstance(like.x, tuple):
+        offset = like.x[2] if len(like.x) > 2 else None
+        x = model.family.sample(params.family, labels, rng, design=like.x[0], offset=offset)
+        gone = np.isnan(np.asarray(like.x[1], dtype=float))
+        response = np.asarray(x[1], dtype=float).reshape(gone.shape)
+        x = (x[0], np.where(gone, np.nan, response), *x[2:])
+    else:
+        x = np.asarray(model.family.sample(params.family, labels, rng), dtype=float)
+        x = np.where(np.isnan(like.x), np.nan, x)
+    return dataclasses.replace(like, x=x, weight=None, n_jobs=1)
+
+
+def some(data: Memory, rows: NDArray[np.intp]) -> Memory:
+    """Some rows of a data set, unweighted; repeated where they are named twice."""
+    given = None if data.given is None else take(data.given, rows)
+    return Memory(take(data.x, rows), given=given, n_jobs=1)
+
+
+def complete_rows(x: Any) -> NDArray[np.bool_]:
+    """Which rows have no missing entry."""
+    parts = x if isinstance(x, tuple) else (x,)
+    gaps = [np.isnan(np.asarray(p, dtype=float)).reshape(len(p), -1).any(axis=1) for p in parts]
+    return np.asarray(~np.logical_or.reduce(gaps))
