@@ -1,8 +1,8 @@
 """One row for every exported family: rows drawn with numpy from known parameters, and what missing entries mean to it.
 
 Rows are drawn here and not by the families' own ``sample``, so that the cross tests compare two programs. ``gaps`` says what
-may be missing, as docs/families.md does: "entries" of a row one by one, "rows" as a whole, the "response" of a regression, both
-"bounds" of a censored value, or "first", the first column alone (the others tell components of unlike laws apart).
+may be missing, as docs/families.md does: "entries" of a row one by one, "rows" as a whole, the "response" of a regression, or
+both "bounds" of a censored value.
 """
 
 from __future__ import annotations
@@ -41,8 +41,6 @@ def with_gaps(case: Case, x: Any, share: float, rng: np.random.Generator) -> Any
     rows = rng.random(len(target)) < share
     if case.gaps == "entries":
         target[rng.random(target.shape) < share] = NAN
-    elif case.gaps == "first":
-        target[rows, 0] = NAN
     else:
         target[rows] = NAN
     return parts if isinstance(x, tuple) else parts[0]
@@ -154,7 +152,10 @@ UNIQUE = [[0.5, 0.7, 0.6, 0.9], [0.8, 0.4, 0.5, 0.6]]
 COEFS, INTERCEPTS = [[1.0], [-0.5]], [0.0, 2.0]
 CLASSES = {"coefs": [[[0.0], [1.0], [-1.0]], [[0.0], [-1.0], [0.5]]], "intercepts": [[0.0, 0.5, 0.0], [0.0, -0.5, 1.0]]}
 PROBS6 = [[0.9, 0.8, 0.85, 0.7, 0.9, 0.8], [0.2, 0.1, 0.3, 0.25, 0.15, 0.4]]
-ANSWERS = [[[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.8, 0.1, 0.1], [0.5, 0.3, 0.2]], [[0.1, 0.2, 0.7], [0.2, 0.2, 0.6], [0.1, 0.5, 0.4], [0.2, 0.1, 0.7]]]  # fmt: skip
+ANSWERS = [
+    [[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.8, 0.1, 0.1], [0.5, 0.3, 0.2]],
+    [[0.1, 0.2, 0.7], [0.2, 0.2, 0.6], [0.1, 0.5, 0.4], [0.2, 0.1, 0.7]],
+]
 WORDS = [[0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.2, 0.5]]
 LINES = {"coefs": COEFS, "intercepts": INTERCEPTS}
 

@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INCLUDE = re.compile(r"^```\{include\} (\S+)\n((?:^:.*\n)*)```$", re.MULTILINE)
 EXTENSIONS = ["docs/extend/family.md", "docs/extend/model.md", "docs/extend/variant.md"]
-MUST_RUN = {"README.md", "CONTRIBUTING.md", "docs/choosing.md", "docs/from_other_software.md", *EXTENSIONS}
+TEACHING = ["docs/choosing.md", "docs/families.md", "docs/structures.md", "docs/from_other_software.md"]
+MUST_RUN = {"README.md", "CONTRIBUTING.md", *TEACHING, *EXTENSIONS}
 
 
 def page_name(path: Path) -> str:
@@ -26,7 +27,7 @@ def page_name(path: Path) -> str:
 
 def pages() -> list[Path]:
     """Every page of the documentation and the two beside it."""
-    built = {ROOT / "docs" / "_build", ROOT / "docs" / "api"}
+    built = {ROOT / "docs" / "_build", ROOT / "docs" / "api", ROOT / "docs" / "worked"}
     found = [page for page in sorted((ROOT / "docs").rglob("*.md")) if not built & set(page.parents)]
     return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *found]
 

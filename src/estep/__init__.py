@@ -44,6 +44,8 @@ _HOMES = {
     "pool_estimates": "estep.inference.rubin",
     "align_components": "estep.inference.labels",
     "load": "estep.estimators.files",
+    "Bootstrap": "estep.inference.bootstrap",
+    "criteria": "estep.inference.criteria",
     "select": "estep.inference.select",
     "Selection": "estep.inference.select",
     "fit": "estep.engine.fit",
@@ -88,6 +90,7 @@ __all__ = [
     "Bernoulli",
     "Beta",
     "Binomial",
+    "Bootstrap",
     "Categorical",
     "CategoricalHMM",
     "Censored",
@@ -136,6 +139,7 @@ __all__ = [
     "__version__",
     "align_components",
     "core",
+    "criteria",
     "data",
     "engine",
     "families",
@@ -207,6 +211,8 @@ if TYPE_CHECKING:
     from estep.families.von_mises_fisher import VonMisesFisher
     from estep.families.weibull import Weibull
     from estep.families.zero_inflated import ZeroInflated
+    from estep.inference.bootstrap import Bootstrap
+    from estep.inference.criteria import criteria
     from estep.inference.errors import Errors, standard_errors
     from estep.inference.hypotheses import ChiSquared, lr_test
     from estep.inference.labels import align_components

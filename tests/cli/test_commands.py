@@ -102,9 +102,17 @@ def test_groups(mixed: Path, run: Run) -> None:
     done = run("fit people.csv --columns height --group colour --components 2 --covariance E --out o")
     assert done.code == 0
     assert "weight in group" in done.out
+    assert "weight in group" in Path("o/report.html").read_text("utf-8")
     assert run("predict o/model.safetensors people.csv --group colour").code == 0
     assert "by is missing" in run("predict o/model.safetensors people.csv").err
     assert "--group takes one model" in run("fit people.csv --columns height --group colour").err
+
+
+def test_the_report_replays_the_run(faithful: Path, run: Run) -> None:
+    assert run("fit faithful.csv --model kmeans --components 3 --out o").code == 0
+    page = Path("o/report.html").read_text("utf-8")
+    assert "cells of 3 cluster centres" in page
+    assert 'class="player"' in page
 
 
 def test_columns_of_no_use_are_left_out_aloud(mixed: Path, run: Run) -> None:

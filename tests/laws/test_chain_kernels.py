@@ -269,7 +269,8 @@ def test_the_bound_is_what_protects(monkeypatch: pytest.MonkeyPatch) -> None:
     law, logb, n = Law.of(np.array([0.5, 0.5]), np.eye(2)), np.zeros((12, 2)), 12
     logb[:6, 1], logb[6:, 0] = -150.0, -160.0
     like, alpha, scale, failed = np.empty((n, 2)), np.empty((n, 2)), np.empty(n), np.empty(1, dtype=np.int64)
-    top = chain.likelihoods(np.ascontiguousarray(logb.T), like)
+    top = np.empty(n)
+    chain.likelihoods(np.ascontiguousarray(logb.T), like, top)
     ends, carry = np.array([n]), np.zeros(2)
     chain.forward.reference(law.start, law.moves, law.stop, like, ends, True, True, carry, alpha, scale, failed)
     assert failed[0] == -1

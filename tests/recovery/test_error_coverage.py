@@ -1,9 +1,9 @@
 """Intervals cover what they say: 95% intervals of simulated fits, for four models with fixed seeds.
 
-1000 data sets a model, each fitted from the true parameters and given Wald intervals by Oakes's errors. A parameter's coverage c has
-the standard error sqrt(0.95 * 0.05 / 1000) = 0.0069, and the mean over a model's parameters no more. The band 0.93 to 0.97 is 2.9
-of them: were the coverage 0.95 exactly, a new seed would raise a false alarm less than 4 times in 1000, model by model. With the
-sandwich's middle forgotten (errors of complete data) the same test fails.
+1000 data sets a model, each fitted from the true parameters and given Wald intervals by Oakes's errors. A parameter's coverage
+has the standard error sqrt(0.95 * 0.05 / 1000) = 0.0069, and the mean over a model's parameters no more. The band 0.93 to 0.97
+is 2.9 of them: were the coverage 0.95 exactly, a new seed would raise a false alarm less than 4 times in 1000, model by model.
+Errors as if the labels had been seen fail the same test.
 """
 
 import warnings

@@ -16,6 +16,7 @@ from estep.cli.reading import Given, in_memory, read, warnings_as_notes
 from estep.cli.words import INTERRUPTED, OK, UNFINISHED, Voice
 from estep.cli.writing import free_places, write_assignments
 
+MOST_REPLAYED = 20_000
 MODEL, ASSIGNMENTS, REPORT = "model.safetensors", "assignments.parquet", "report.html"
 SUMMED_UP = 2_000_000
 FINE_PRINT = "nothing was written; --out DIR keeps the model, the classes of the rows and a report"
@@ -76,24 +77,27 @@ def _write(estimator: Any, selection: Any, given: Given, options: Any, voice: Vo
         written["model"] = str(folder / MODEL)
     write_assignments(estimator, given, folder / ASSIGNMENTS)
     written["assignments"] = str(folder / ASSIGNMENTS)
-    if (why := _no_report(estimator, given)) is not None:
-        voice.note(f"no report: {why}")
+    if not reports():
+        voice.note("no report: it needs matplotlib and jinja2 (pip install 'estep[report]')")
         return written
     from estep.views.report import write_report
 
     command = shlex.join(["estep", *options.arguments])
-    write_report(folder / REPORT, estimator, given.X, command=command, selection=selection, names=given.data.table.title)
+    told = {"command": command, "selection": selection, "names": given.data.table.title}
+    write_report(folder / REPORT, estimator, given.X, frames=_frames(estimator, given, options), by=given.by, **told)
     written["report"] = str(folder / REPORT)
     return written
 
 
-def _no_report(estimator: Any, given: Given) -> str | None:
-    """Why there is no report, where there is none."""
-    if type(estimator).__name__ == "KMeans":
-        return "there is none for k-means"
-    if given.by is not None:
-        return "there is none for models with groups"
-    return None if reports() else "it needs matplotlib and jinja2 (pip install 'estep[report]')"
+def _frames(estimator: Any, given: Given, options: Any) -> Any:
+    """The run pass by pass, where it can be replayed on the rows alone and they are few enough to draw."""
+    plain = not (options.weights or options.labels or options.formula) and given.by is None
+    if not plain or given.data.n_rows > MOST_REPLAYED or not hasattr(estimator, "animate"):
+        return None
+    from estep.estimators.pictures import frames
+    from estep.views.values import numeric_columns
+
+    return frames(estimator, given.X) if numeric_columns(estimator) else None
 
 
 def _tell(estimator: Any, selection: Any, given: Given, voice: Voice) -> None:

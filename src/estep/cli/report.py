@@ -21,11 +21,9 @@ def run(options: Any, voice: Voice) -> int:
     target = free_file(options.out, options.force)
     with warnings_as_notes(voice):
         estimator = load_model(options.model)
-        if hasattr(estimator, "groups_"):
-            raise ValueError(f"{options.model} has groups, and there is no report for models with groups")
         given = with_model(estimator, read(options, voice, texts=True, columns=columns_of(estimator)))
         command = shlex.join(["estep", *options.arguments])
-        write_report(target, estimator, given.X, command=command, names=given.data.table.title)
+        write_report(target, estimator, given.X, command=command, names=given.data.table.title, by=given.by)
     voice.out(f"report       {target}")
     voice.document({"command": "report", "file": str(target)})
     return OK

@@ -137,7 +137,7 @@ class Reread:
     def shuffled(self, rng: np.random.Generator) -> Reread:
         """The same rows in an order drawn once, by a sort before every pass."""
         if any(part is not None for part in (self.held.weight, self.held.allowed, self.held.given)):
-            raise ValueError(f"{self.table.title}: rows with weights or labels are shuffled on disk only; make room, or set TMPDIR")
+            raise ValueError(f"{self.table.title}: rows with weights or labels are shuffled on disk only; make room there")
         return dataclasses.replace(self, seed=int(rng.integers(np.iinfo(np.int32).max)))
 
 

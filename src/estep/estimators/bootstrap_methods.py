@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from estep.estimators.fitting import seed_of
 from estep.estimators.methods import _noisy
 from estep.estimators.rows import Arguments, Rows, Target
 from estep.estimators.seam import read, worth_collapsing
-from estep.inference.bootstrap import ENDS, Bootstrap, bootstrap
+from estep.inference.bootstrap import ENDS, Bootstrap, bootstrap, tell
 from estep.inference.resample import Sampled, units_of_sequences
 
 
@@ -78,8 +77,7 @@ def bootstrap_errors(
         n_jobs=n_jobs,
         progress=progress,
     )
-    for note in found.notes:
-        warnings.warn(f"bootstrap: {note}", UserWarning, stacklevel=5)
+    tell(found, 5)
     return found
 
 

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from estep.core.record import Array
 from estep.core.result import Result
+from estep.estimators import diagnostic_methods as diagnostics
 from estep.estimators import inference_methods as inference
 from estep.estimators import methods, own_pictures
 from estep.estimators.bounds import bounds_of
@@ -168,6 +169,8 @@ class CensoredNormal(CallbackSupportMixin, BaseEstimator):
     summary = methods.summary
     standard_errors = inference.censored_standard_errors
     confint = inference.censored_confint
+    diagnose = diagnostics.censored_diagnose
+    influence = diagnostics.censored_influence
     plot = own_pictures.plot_censored
     save = methods.save
 

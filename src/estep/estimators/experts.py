@@ -12,6 +12,7 @@ from sklearn.utils import ClassifierTags, RegressorTags
 from sklearn.utils.metaestimators import available_if
 
 from estep.core.record import Array
+from estep.estimators import diagnostic_methods as diagnostics
 from estep.estimators import inference_methods as inference
 from estep.estimators import methods, own_pictures
 from estep.estimators import regression_methods as regression
@@ -214,6 +215,8 @@ class MixtureOfExperts(CallbackSupportMixin, BaseEstimator):
     summary = methods.summary
     standard_errors = inference.regression_standard_errors
     confint = inference.regression_confint
+    diagnose = diagnostics.regression_diagnose
+    influence = diagnostics.regression_influence
     plot = own_pictures.plot_regressions
     save = regression.save
 

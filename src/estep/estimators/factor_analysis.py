@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from estep.core.record import Array
 from estep.core.result import Result, Status
+from estep.estimators import diagnostic_methods as diagnostics
 from estep.estimators import inference_methods as inference
 from estep.estimators import methods, own_pictures
 from estep.estimators.columns import read_columns, table_of
@@ -182,6 +183,8 @@ class FactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callback
     summary = methods.summary
     standard_errors = inference.standard_errors
     confint = inference.confint
+    diagnose = diagnostics.diagnose
+    influence = diagnostics.influence
     plot = own_pictures.plot_factors
     save = methods.save
 

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from estep.core.protocols import Explained
 from estep.core.record import Array
 from estep.core.result import Result
+from estep.estimators import diagnostic_methods as diagnostics
 from estep.estimators import gated_methods, methods, pictures
 from estep.estimators import inference_methods as inference
 from estep.estimators.columns import read_columns
@@ -164,6 +165,8 @@ class LatentClass(CallbackSupportMixin, DensityMixin, BaseEstimator):
     summary = methods.summary
     standard_errors = inference.gated_standard_errors
     confint = inference.gated_confint
+    diagnose = diagnostics.gated_diagnose
+    influence = diagnostics.gated_influence
     plot = pictures.plot
     save = methods.save
 

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 
 from estep.core.record import Array
+from estep.estimators import diagnostic_methods as diagnostics
 from estep.estimators import inference_methods as inference
 from estep.estimators import methods, pictures
 from estep.estimators.seam import Arguments, Spec, fit_latent
@@ -138,6 +139,8 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     summary = methods.summary
     standard_errors = inference.standard_errors
     confint = inference.confint
+    diagnose = diagnostics.diagnose
+    influence = diagnostics.influence
     plot = pictures.plot
     animate = pictures.animate
     save = methods.save
@@ -266,6 +269,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     summary = methods.summary
     standard_errors = inference.standard_errors
     confint = inference.confint
+    diagnose = diagnostics.diagnose
+    influence = diagnostics.influence
     plot = pictures.plot
     animate = pictures.animate
     save = methods.save

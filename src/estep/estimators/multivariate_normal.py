@@ -17,6 +17,7 @@ from estep.engine.passing import passing_result
 from estep.engine.presets import variant_of
 from estep.engine.restart import Start
 from estep.engine.run import Control
+from estep.estimators import diagnostic_methods as diagnostics
 from estep.estimators import inference_methods as inference
 from estep.estimators import methods, own_pictures
 from estep.estimators.bootstrap_em import bootstrap_imputations
@@ -216,6 +217,8 @@ class MultivariateNormal(OneToOneFeatureMixin, TransformerMixin, CallbackSupport
     summary = methods.summary
     standard_errors = inference.standard_errors
     confint = inference.confint
+    diagnose = diagnostics.diagnose
+    influence = diagnostics.influence
     plot = own_pictures.plot_imputed
     save = methods.save
 

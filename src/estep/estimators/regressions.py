@@ -9,6 +9,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 
+from estep.estimators import diagnostic_methods as diagnostics
 from estep.estimators import inference_methods as inference
 from estep.estimators import methods, own_pictures
 from estep.estimators import regression_methods as regression
@@ -191,6 +192,8 @@ class MixtureOfRegressions(CallbackSupportMixin, BaseEstimator):
     summary = methods.summary
     standard_errors = inference.regression_standard_errors
     confint = inference.regression_confint
+    diagnose = diagnostics.regression_diagnose
+    influence = diagnostics.regression_influence
     plot = own_pictures.plot_regressions
     save = regression.save
 

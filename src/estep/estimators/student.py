@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from estep.core.record import Array
 from estep.engine.leap import leap_named
 from estep.engine.presets import Variant
+from estep.estimators import diagnostic_methods as diagnostics
 from estep.estimators import inference_methods as inference
 from estep.estimators import methods, pictures
 from estep.estimators.rows import Arguments
@@ -144,6 +145,8 @@ class StudentMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     summary = methods.summary
     standard_errors = inference.standard_errors
     confint = inference.confint
+    diagnose = diagnostics.diagnose
+    influence = diagnostics.influence
     plot = pictures.plot
     animate = pictures.animate
     save = methods.save

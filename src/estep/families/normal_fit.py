@@ -136,8 +136,8 @@ def _residual(params: NormalParams, stats: NormalStats) -> tuple[Array, Factors]
 def dying(params: NormalParams, stats: NormalStats, moving: NDArray[np.bool_], total: Array) -> Collapsed | None:
     """The first free component that has collapsed, or None.
 
-    Collapsed: smallest eigenvalue below SHRUNK of the pooled within-component variance in the same direction, or that pooled
-    variance itself below VANISHED of the data's total variance.
+    Collapsed: smallest eigenvalue below SHRUNK of the pooled within-component variance in the same direction, that pooled
+    variance itself below VANISHED of the data's total variance, or a correlation matrix that is singular to rounding.
     """
     try:
         shrinkage = relative_spread(params, stats.count)
@@ -149,9 +149,23 @@ def dying(params: NormalParams, stats: NormalStats, moving: NDArray[np.bool_], t
         return Collapsed(int(np.argmin(stats.count)), "the components fit the rows exactly, with no variance left within them")
     for k in np.flatnonzero((shrinkage < SHRUNK) & moving):
         return Collapsed(int(k), f"its smallest variance fell to {shrinkage[k]:.1e} of the pooled one in the same direction")
+    if (flat := flattest(params)) is not None and moving[flat]:
+        return Collapsed(flat, "its covariance is singular to rounding: some columns follow from others in it, or rows are too few")
     if len(shrinkage) == 1 and params.covariances.ndim == 3 and (ratio := spread_in_data(params, total)) < SHRUNK:
         return Collapsed(0, f"its smallest variance fell to {ratio:.1e} of the data's in the same direction")
     return None
+
+
+def flattest(params: NormalParams) -> int | None:
+    """The first component whose covariance is singular to rounding, or None, whether its factors exist or not by luck.
+
+    1 / sum_j P_jj Sigma_jj lies between the smallest eigenvalue of the correlation matrix and that eigenvalue over d.
+    """
+    if params.covariances.ndim == 2:
+        return None
+    diagonals = [np.diagonal(a, axis1=1, axis2=2) for a in (factored(params).precision, params.covariances)]
+    flat = np.flatnonzero(1.0 < ROUNDED * params.means.shape[1] * (diagonals[0] * diagonals[1]).sum(axis=1))
+    return int(flat[0]) if flat.size else None
 
 
 def spread_in_data(params: NormalParams, total: Array) -> float:
@@ -200,3 +214,4 @@ SHRUNK = 1e-10
 VANISHED = 1e-20
 NEAR = 1e-6
 LOOK = 1e-4
+ROUNDED = 16 * float(np.finfo(float).eps)

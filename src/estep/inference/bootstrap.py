@@ -34,6 +34,7 @@ from estep.core.memo import remembered
 from estep.core.record import Array
 from estep.engine.presets import Variant
 from estep.engine.run import Control
+from estep.inference.boundary import at_ends
 from estep.inference.counted import counted, spread
 from estep.inference.intervals import chosen, quantile
 from estep.inference.refits import Problem, Refit, explained, look_of, renamable
@@ -95,7 +96,7 @@ class Bootstrap:
     @property
     def notes(self) -> tuple[str, ...]:
         """What to know before these numbers are used."""
-        return tuple(_notes(self))
+        return tuple(words for words, _ in _notes(self))
 
     def _good(self, name: str) -> Array:
         """Replicates (B', ...) that succeeded."""
@@ -263,18 +264,31 @@ def _stacked(natural: Natural, refits: list[Refit], like: Mapping[str, Array]) -
     return {name: np.stack([each[name] for each in found]) for name in like}
 
 
-def _notes(found: Bootstrap) -> Iterator[str]:
+def tell(found: Bootstrap, stacklevel: int) -> None:
+    """Warn of what went wrong; ``stacklevel`` as of the caller."""
+    for words, wrong in _notes(found):
+        if wrong:
+            warnings.warn(f"bootstrap: {words}", UserWarning, stacklevel=stacklevel)
+
+
+def _notes(found: Bootstrap) -> Iterator[tuple[str, bool]]:
+    """What to know, and whether it is a fault."""
     if found.failures:
         (first, times), *rest = Counter(found.failures.values()).most_common()
         more = f", and {len(rest)} other reasons" if rest else ""
-        yield f"{len(found.failures)} of {found.n_boot} refits failed and are left out ({times}: {first}{more})"
+        yield f"{len(found.failures)} of {found.n_boot} refits failed and are left out ({times}: {first}{more})", True
     if found.capped:
-        yield f"{found.capped} of {found.n_boot} refits hit max_iter before convergence; raise max_iter"
+        yield f"{found.capped} of {found.n_boot} refits hit max_iter before convergence; raise max_iter", True
     if found.renamed:
-        yield f"{found.renamed} of {found.n_boot} refits came with components in another order and were put back"
+        yield f"{found.renamed} of {found.n_boot} refits came with components in another order and were put back", False
     constant = [name for name, words in found.reasons.items() if (words == CONSTANT).any()]
     if constant:
-        yield f"no standard error for some entries of {', '.join(constant)}: no replicate moves them (fixed, or at an end)"
+        model, params = found.problem.model, found.problem.start
+        ended = bool(at_ends(model, params, model.support(params)))
+        yield (
+            f"no standard error for some entries of {', '.join(constant)}: no replicate moves them (fixed, or at an end)",
+            ended,
+        )
 
 
 def _jackknife(found: Bootstrap) -> tuple[dict[str, Array], Array]:

@@ -80,7 +80,8 @@ def told_apart(scene: Scene) -> Iterator[Finding]:
         )
         yield Finding(
             "poorly_separated", Severity.NOTE, "Components overlap, so single rows can hardly be assigned",
-            f"mean probability of the rows assigned to component {told}, where {SURE} is wanted; relative entropy {entropy:.2f}",
-            "use the probabilities (predict_proba) and not the labels; take fewer components or more columns to tell them apart",
+            f"mean probability of the rows assigned to component {told}, where {SURE} is wanted; relative entropy "
+            f"{entropy:.2f}",
+            "use the probabilities (predict_proba) and not the labels; fewer components, or more columns, tell them apart",
             {"entropy": entropy, "posterior": tuple(float(v) for v in sure)},
         )  # fmt: skip

@@ -13,6 +13,7 @@ import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from estep.core.protocols import Chunk, Explained
 from estep.core.record import Array
@@ -73,11 +74,11 @@ def outlying(scene: Scene) -> Iterator[Finding]:
             f"(p = {chance:.2g}, by {m:,} rows drawn from the model): {told}",
             "look at these rows; a noise component (noise=True), heavier tails (StudentMixture) or one more component take "
             "them up without moving the others",
-            {"rows": tuple(int(scene.numbers[i]) for i in order), "p_value": chance, "bar": bar, "expected": n * rank / (m + 1)},
+            {"rows": tuple(int(scene.numbers[i]) for i in order), "p_value": chance, "bar": bar},
         )  # fmt: skip
 
 
-def _densities(scene: Scene, whole: Array, m: int) -> Array:
+def _densities(scene: Scene, whole: NDArray[np.intp], m: int) -> Array:
     """Log densities (m,) of rows drawn with the covariates and groups of the whole rows, in turn."""
     rows = np.resize(whole, m)
     like = some(scene.data, rows)

@@ -26,7 +26,7 @@ def has_cdf(family: Any, column: int, d: int) -> bool:
         return inner is not None and has_cdf(inner[0], inner[1], inner[2])
     if type(family) in OF_FAMILY:
         return True
-    return hasattr(family, "cdf") and (d == 1 or hasattr(family, "coefficients") or _by_column(family))
+    return hasattr(family, "cdf") and (d == 1 or type(family).__name__ in INDEPENDENT)
 
 
 def is_counted(family: Any, column: int) -> bool:
@@ -84,12 +84,11 @@ OF_FAMILY: Mapping[type, Callable[[Any, Array, int], Array]] = {Normal: _normal,
 """Families of several columns whose margins are known: function of params, values and column."""
 
 
-def _by_column(family: Any) -> bool:
-    """Whether parameters are (k, d), columns independent given the component."""
-    return bool(getattr(family, "discrete", False)) or hasattr(family, "gradient") or type(family).__name__ in INDEPENDENT
-
-
-INDEPENDENT = ("Exponential", "LogNormal", "InverseGaussian", "Laplace", "Uniform", "VonMises", "Weibull", "Beta", "Gamma")
+INDEPENDENT = (
+    "Bernoulli", "Beta", "Exponential", "Gamma", "Geometric", "InverseGaussian", "Laplace", "LogNormal", "NegativeBinomial",
+    "Poisson", "VonMises", "Weibull",
+)  # fmt: skip
+"""Families of independent columns whose parameters (k, d) say all of a column."""
 
 
 def _inner(family: Product, column: int) -> tuple[Any, int, int, str] | None:

@@ -1,4 +1,4 @@
-"""What a diagnosis found: findings in order of weight, each with its evidence and a remedy, and what was and was not checked."""
+"""What a diagnosis found: findings in order of weight, each with evidence and a remedy; what was checked and what not."""
 
 from __future__ import annotations
 

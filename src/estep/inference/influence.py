@@ -1,7 +1,7 @@
 """How much single rows move a fit: one step towards the estimates without them.
 
     s_i = score of row i at the estimates,  I = observed information
-    distance_i = s_i' I^-1 s_i              their sum is about the number of parameters; Cook's distance in standard errors squared
+    distance_i = s_i' I^-1 s_i              joint change in squared standard errors; they sum to about the number of parameters
     shift_ij   = (G I^-1 s_i)_j / se_j      standard errors by which parameter j falls when row i is left out
 
 symbol     variable   shape

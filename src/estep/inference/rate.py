@@ -144,7 +144,7 @@ def find_rate(model: Any, data: Any, params: Any, *, natural: Natural | None = N
     def apply(w: Array) -> Array:
         away = step * (basis @ w)
         ends = [em_map(point, point.at + s * away) for s in (1.0, -1.0)]
-        return np.asarray(inverse @ (ends[0] - ends[1])) / (2.0 * step)
+        return np.asarray(inverse @ (ends[0] - ends[1]) / (2.0 * step))
 
     values, vector, steps = _arnoldi(apply, basis.shape[1], accuracy)
     direction = basis @ vector

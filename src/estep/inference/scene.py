@@ -1,13 +1,13 @@
-"""All that the checks of a fit look at, found once: rows, responsibilities, standard errors, rate, and rows drawn from the model.
+"""All that the checks of a fit look at: rows, responsibilities, standard errors, rate, and rows drawn from the model.
 
-    prior_ik        class probabilities of row i before it is seen      weights, a group's weights, or a gate's
-    drawn rows      z_i ~ prior_i, x_i ~ p(. | theta_{z_i}), with the covariates, groups and gaps of the row they stand for
+prior_ik        class probabilities of row i before it is seen      weights, a group's weights, or a gate's
+drawn rows      z_i ~ prior_i, x_i ~ p(. | theta_{z_i}), with the covariates, groups and gaps of the row they stand for
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -149,6 +149,30 @@ def drawn(model: Any, params: Any, like: Memory, rng: np.random.Generator) -> Me
         x = np.asarray(model.family.sample(params.family, labels, rng), dtype=float)
         x = np.where(np.isnan(like.x), np.nan, x)
     return dataclasses.replace(like, x=x, weight=None, n_jobs=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Few rows as one chunk, worked on without threads; its encoding is kept between passes."""
+
+    chunk: Chunk
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.chunk)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The chunk."""
+        return iter((self.chunk,))
+
+    def sum(self, fn: Callable[[Chunk], Any]) -> Any:
+        """``fn`` of the chunk."""
+        return fn(self.chunk)
+
+    def map(self, fn: Callable[[Chunk], Any], sink: Callable[[Chunk, Any], None]) -> None:
+        """``fn`` of the chunk, handed to ``sink``."""
+        sink(self.chunk, fn(self.chunk))
 
 
 def some(data: Memory, rows: NDArray[np.intp]) -> Memory:

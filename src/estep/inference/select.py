@@ -1,65 +1,58 @@
 """Choose among fits: every cell of a grid of settings, one criterion, a table that names what failed.
 
-bic, aic, icl, icl_entropy      as the estimator's methods of that name; lower is better
+The criteria and their sources are in ``criteria.py``; all are lower-is-better.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-import sys
-import time
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from estep.core.collapse import Collapsed
-from estep.core.result import ConvergenceWarning
 from estep.data.arrow import source_of
+from estep.inference.cells import Cell, Work, size_of
+from estep.inference.counted import counted, spread
+from estep.inference.criteria import CRITERIA, needs
 
-CRITERIA = ("bic", "aic", "icl", "icl_entropy")
+__all__ = ["CRITERIA", "Cell", "Selection", "Work", "combinations", "select"]
+
 DIAGONAL = ("EII", "VII", "EEI", "VEI", "EVI", "VVI")
 FULL = ("EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV")
 STRUCTURES = DIAGONAL + FULL
 ONE_COLUMN = ("E", "V")
-SCOUT = 0.05
-CLOSE = 1.0
 SAME_AT_ONE = {"V": "E", "VII": "EII", "full": "tied"} | dict.fromkeys(DIAGONAL[3:], "EEI") | dict.fromkeys(FULL[1:], "EEE")
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One fit of the grid: its settings, criterion (NaN if it failed), likelihood, free parameters and how it ended."""
-
-    settings: Mapping[str, Any]
-    criterion: float
-    log_likelihood: float
-    n_free: int
-    status: str
-    message: str
-    seconds: float
-    usable: bool
+CLOSE = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """The outcome of ``select``: ``table`` (a Cell for every fit), ``best_`` (the fitted winner) and the criterion's name."""
+    """The outcome of ``select``: ``table`` (a Cell for every fit), ``best_`` (the fitted winner) and the criterion's name.
+
+    ``rule`` is "best", or "one_se" where the winner is the smallest model within a standard error of the best.
+    """
 
     table: tuple[Cell, ...]
     best_: Any
     criterion: str
+    rule: str = "best"
 
     @property
     def best_cell(self) -> Cell:
         """The winner's row of the table."""
-        return min((c for c in self.table if c.usable), key=lambda c: c.criterion)
+        return self.table[RULES[self.rule](self.table)]
 
     @property
     def failures(self) -> list[Cell]:
         """Cells that could not be used, each with the reason."""
         return [c for c in self.table if not c.usable]
+
+    @property
+    def notes(self) -> list[tuple[Cell, str]]:
+        """Usable cells of which something should be known: at the cap, starts that collapsed, optima not replicated."""
+        return [(c, note) for c in self.table if c.usable for note in c.notes]
 
     def grid(self, rows: str, columns: str) -> tuple[list[Any], list[Any], Any]:
         """Row values, column values and the criterion (rows, columns), NaN where unusable or absent."""
@@ -76,6 +69,8 @@ class Selection:
         import pandas as pd
 
         rows = [{**c.settings, self.criterion: c.criterion, "log_likelihood": c.log_likelihood} for c in self.table]
+        if self.criterion == "cv":
+            rows = [{**row, "standard_error": c.error} for row, c in zip(rows, self.table, strict=True)]
         extra = [{"n_free": c.n_free, "status": c.status, "message": c.message, "seconds": c.seconds} for c in self.table]
         return pd.DataFrame([a | b for a, b in zip(rows, extra, strict=True)])
 
@@ -83,14 +78,37 @@ class Selection:
         best = sorted((c for c in self.table if c.usable), key=lambda c: c.criterion)[:5]
         lines = [f"{len(self.table)} fits by {self.criterion} (lower is better)"]
         for c in best:
-            words = ", ".join(f"{n}={v}" for n, v in c.settings.items())
+            words = _words(c)
             lines.append(
                 f"  {c.criterion:14.4f}  {words}  (log-likelihood {c.log_likelihood:.4f}, {c.n_free} free, {c.status})"
             )
         if self.failures:
             lines.append(f"  {len(self.failures)} could not be used:")
-            lines += [f"    {', '.join(f'{n}={v}' for n, v in c.settings.items())}: {c.message}" for c in self.failures[:8]]
+            lines += [f"    {_words(c)}: {c.message}" for c in self.failures[:8]]
+        if self.notes:
+            lines.append("  of the others it should be known:")
+            lines += [f"    {_words(c)}: {note}" for c, note in self.notes[:8]]
         return "\n".join(lines)
+
+
+def _words(cell: Cell) -> str:
+    return ", ".join(f"{n}={v}" for n, v in cell.settings.items())
+
+
+def _lowest(table: Sequence[Cell]) -> int:
+    """The usable cell of the lowest criterion."""
+    return min((i for i, c in enumerate(table) if c.usable), key=lambda i: table[i].criterion)
+
+
+def _within_one_error(table: Sequence[Cell]) -> int:
+    """The usable cell of the fewest parameters whose criterion is within one standard error of the lowest."""
+    best = table[_lowest(table)]
+    near = [i for i, c in enumerate(table) if c.usable and c.criterion <= best.criterion + (best.error or 0.0)]
+    return min(near, key=lambda i: (table[i].n_free, table[i].criterion))
+
+
+RULES: Mapping[str, Callable[[Sequence[Cell]], int]] = {"best": _lowest, "one_se": _within_one_error}
+"""How the winner is chosen from the table."""
 
 
 def select(
@@ -104,6 +122,9 @@ def select(
     starts: str = "shared",
     n_jobs: int | None = None,
     progress: bool = False,
+    folds: int = 10,
+    rule: str = "best",
+    **rows: Any,
 ) -> Selection:
     """Fit ``estimator`` with every combination of settings in ``grid`` and keep the best by ``criterion``.
 
@@ -120,8 +141,9 @@ def select(
         As in the estimator's ``fit``; a path is read once for all fits.
     grid : dict
         Values by setting; ``covariance_type="all"`` stands for mclust's fourteen structures (E and V in one column).
-    criterion : "bic", "aic", "icl" or "icl_entropy"
-        All lower-is-better.
+    criterion : str
+        "bic", "aic", "icl", "icl_entropy", "aicc", "caic", "sabic", "clc", "awe", "nec" or "cv", all lower-is-better. "cv" is
+        minus the mean log-likelihood of rows that a fit to the others had not seen, per unit weight, with a standard error.
     starts : "shared" or "all"
         "shared": one start for each cell (the hierarchical partition; quantiles in one column), all of ``n_init`` for the
         winner. "all": ``n_init`` starts for every cell, drawn once for each number of components; slower, and finds more.
@@ -129,6 +151,12 @@ def select(
         Processes; None is one.
     progress : bool
         Show how far it is, and the time left.
+    folds : int
+        Parts of the rows that are left out in turn, for "cv"; drawn by the estimator's seed, the same for every cell.
+    rule : "best" or "one_se"
+        "one_se", for "cv": the fewest parameters within one standard error of the best.
+    **rows
+        More row keywords of the estimator's ``fit`` (``labels``, ``by``, ``offset``, ``covariates``).
 
     Returns
     -------
@@ -138,7 +166,7 @@ def select(
     Raises
     ------
     ValueError
-        On an unknown criterion, an empty grid, or when no fit could be used.
+        On an unknown criterion or rule, an empty grid, folds that do not divide the rows, or when no fit could be used.
 
     Examples
     --------
@@ -150,24 +178,52 @@ def select(
     >>> chosen.best_.n_components, chosen.best_.covariance_type
     (2, 'EII')
     """
+    _check(estimator, criterion, starts, rule)
+    X = X if (source := source_of(X)) is None else source
+    if criterion == "cv":
+        _check_folds(X, folds, rows)
+    cells = combinations(grid, np.shape(X)[1] if np.ndim(X) == 2 else 1)
+    seedless = getattr(estimator, "random_state", 0) is None and "random_state" not in grid
+    scouting = starts == "shared" and criterion not in ("cv", "nec") and _many_starts(estimator, grid)
+    given = {**rows, **({} if sample_weight is None else {"sample_weight": sample_weight})}
+    base = _seeded(estimator) if seedless else estimator
+    seed = base.random_state if isinstance(getattr(base, "random_state", None), int | np.integer) else 0
+    work = Work(base, X, y, given, criterion, scouting, folds, int(seed))
+    done = list(counted(spread(work.fit, cells, n_jobs), len(cells), progress, "select", "fits"))
+    if not any(cell.usable for cell, _ in done):
+        raise ValueError(f"no fit of the grid could be used; the first failed with: {done[0][0].message}")
+    table, fitted = _decided(work, done)
+    best = fitted[RULES[rule](table)]
+    if seedless:
+        best.set_params(random_state=None)
+    return Selection(tuple(table), best, criterion, rule)
+
+
+def _check(estimator: Any, criterion: str, starts: str, rule: str) -> None:
+    """Raise ValueError naming the first argument that is unknown, or what the estimator lacks."""
     if criterion not in CRITERIA:
         raise ValueError(f"criterion={criterion!r} is unknown; choose one of {list(CRITERIA)}")
     if starts not in ("shared", "all"):
         raise ValueError(f"starts={starts!r} is unknown; choose 'shared' or 'all'")
-    if not hasattr(estimator, criterion):
-        raise ValueError(f"criterion={criterion!r}: {type(estimator).__name__} has no method of that name")
-    X = X if (source := source_of(X)) is None else source
-    cells = combinations(grid, np.shape(X)[1] if np.ndim(X) == 2 else 1)
-    seedless = getattr(estimator, "random_state", 0) is None and "random_state" not in grid
-    scouting = starts == "shared" and _many_starts(estimator, grid)
-    work = Work(_seeded(estimator) if seedless else estimator, X, y, sample_weight, criterion, scouting)
-    done = list(_counted(_fits(work, cells, n_jobs), len(cells), progress))
-    if not any(cell.usable for cell, _ in done):
-        raise ValueError(f"no fit of the grid could be used; the first failed with: {done[0][0].message}")
-    table, best = _decided(work, done)
-    if seedless:
-        best.set_params(random_state=None)
-    return Selection(tuple(table), best, criterion)
+    if rule not in RULES:
+        raise ValueError(f"rule={rule!r} is unknown; choose one of {[*RULES]}")
+    if rule == "one_se" and criterion != "cv":
+        raise ValueError(f"rule='one_se' needs a criterion with a standard error, criterion='cv', got {criterion!r}")
+    if lacking := [name for name in needs(criterion) if not hasattr(estimator, name)]:
+        raise ValueError(f"criterion={criterion!r}: {type(estimator).__name__} has no method {lacking[0]!r}")
+    if criterion == "nec":
+        size_of(estimator)
+
+
+def _check_folds(X: Any, folds: int, rows: Mapping[str, Any]) -> None:
+    """Raise ValueError where rows cannot be dealt into folds."""
+    if source_of(X) is not None:
+        raise ValueError("criterion='cv' draws rows from memory; read X into a table first, or choose another criterion")
+    if told := [name for name in ("sequence", "lengths", "time") if rows.get(name) is not None]:
+        raise ValueError(f"criterion='cv' leaves out whole sequences: give X as a list of them, without {told[0]}")
+    n = X.shape[0] if hasattr(X, "shape") else len(X)
+    if not isinstance(folds, int | np.integer) or not 2 <= folds <= n:
+        raise ValueError(f"folds must be an integer from 2 to the number of rows, {n}, got {folds!r}")
 
 
 def _seeded(estimator: Any) -> Any:
@@ -178,8 +234,8 @@ def _seeded(estimator: Any) -> Any:
     return clone(estimator).set_params(random_state=int(check_random_state(None).randint(np.iinfo(np.int32).max)))
 
 
-def _decided(work: Work, done: Sequence[tuple[Cell, Any]]) -> tuple[list[Cell], Any]:
-    """The table and the winner; where the table was scouted, whatever comes close to the best is first fitted in full."""
+def _decided(work: Work, done: Sequence[tuple[Cell, Any]]) -> tuple[list[Cell], list[Any]]:
+    """The table and the fits; where the table was scouted, whatever comes close to the best is first fitted in full."""
     full, found = dataclasses.replace(work, scouting=False), list(done)
     usable = [i for i, (cell, _) in enumerate(found) if cell.usable]
     scouted = set(usable) if work.scouting else set()
@@ -187,7 +243,7 @@ def _decided(work: Work, done: Sequence[tuple[Cell, Any]]) -> tuple[list[Cell], 
         best = min(usable, key=lambda i: found[i][0].criterion)
         close = sorted(i for i in scouted if found[i][0].criterion <= found[best][0].criterion + CLOSE)
         if not close:
-            return [cell for cell, _ in found], found[best][1]
+            return [cell for cell, _ in found], [fit for _, fit in found]
         for i in close:
             again = full.fit(found[i][0].settings)
             found[i] = again if again[0].usable else found[i]
@@ -220,73 +276,3 @@ def _values(name: str, given: Any, d: int) -> Sequence[Any]:
 def _coincides(cell: Mapping[str, Any], values: Mapping[str, Sequence[Any]]) -> bool:
     twin = SAME_AT_ONE.get(cell.get("covariance_type", ""))
     return cell.get("n_components") == 1 and twin is not None and twin in values["covariance_type"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Work:
-    """What every cell needs; travels to other processes."""
-
-    estimator: Any
-    X: Any
-    y: Any
-    sample_weight: Any
-    criterion: str
-    scouting: bool = False
-    starts: dict[Any, Any] = dataclasses.field(default_factory=dict)
-
-    def fit(self, settings: Mapping[str, Any]) -> tuple[Cell, Any]:
-        """One cell: its row of the table and the fitted estimator (None if it failed)."""
-        from sklearn.base import clone
-
-        began = time.perf_counter()
-        model = clone(self.estimator).set_params(**settings)
-        if self.scouting:
-            model.set_params(n_init=1, tol=max(model.tol, SCOUT / len(self.X)))
-        model._shared_starts, model._enclosed = self.starts, True  # Ctrl-C ends the whole table
-        ledger = getattr(self.estimator, "_ledger", None)
-        words = ", ".join(f"{name}={value}" for name, value in settings.items())
-        model._ledger = None if ledger is None else ledger.within(f"{'scout' if self.scouting else 'fit'} {words}")
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                model.fit(self.X, self.y, sample_weight=self.sample_weight)
-                value = float(getattr(model, self.criterion)(self.X, self.y, sample_weight=self.sample_weight))
-        except (ValueError, Collapsed, np.linalg.LinAlgError) as error:
-            return Cell(settings, np.nan, np.nan, 0, "failed", str(error), time.perf_counter() - began, False), None
-        result = model.result_
-        del model._shared_starts, model._enclosed, model._ledger
-        usable = (
-            bool(result.converged and result.status.name not in ("FRAIL", "DEFAULT_PRIOR")) or result.status.name == "HIT_CAP"
-        )
-        seconds = time.perf_counter() - began
-        return Cell(
-            settings, value, result.loglik, result.n_free, result.status.name.lower(), result.message, seconds, usable
-        ), model
-
-
-def _fits(work: Work, cells: Sequence[Mapping[str, Any]], n_jobs: int | None) -> Iterable[tuple[Cell, Any]]:
-    if n_jobs in (None, 1) or len(cells) == 1:
-        return (work.fit(cell) for cell in cells)
-    from sklearn.utils.parallel import Parallel, delayed
-
-    found: Iterable[tuple[Cell, Any]] = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(work.fit)(cell) for cell in cells
-    )
-    return found
-
-
-def _counted(fits: Iterable[tuple[Cell, Any]], total: int, progress: bool) -> Iterable[tuple[Cell, Any]]:
-    """The fits as they come; with ``progress`` a line on stderr, redrawn at most five times a second and cleared at the end."""
-    began = drawn = time.monotonic()
-    try:
-        for i, pair in enumerate(fits, start=1):
-            now = time.monotonic()
-            if progress and (now - drawn >= 0.2 or i == total):
-                left, drawn = (now - began) / i * (total - i), now
-                sys.stderr.write(f"\rselect: {i} of {total} fits, about {left:.0f} s left".ljust(60))
-                sys.stderr.flush()
-            yield pair
-    finally:
-        if progress:
-            sys.stderr.write("\r" + " " * 60 + "\r")
-            sys.stderr.flush()

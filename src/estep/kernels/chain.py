@@ -46,6 +46,7 @@ FLOOR = 1e-100
 """Smallest scale for which scaled recursions are trusted."""
 SPARSE_STATES, SPARSE_SHARE = 8, 0.25
 """From how many states on, and up to which share of entries that are not zero, transitions are gone through by lists."""
+TILE_VALUES = 1 << 15
 FAST = {"contract", "reassoc", "nsz", "arcp"}
 
 
@@ -86,16 +87,21 @@ def _lists(present: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.in
     return np.searchsorted(rows, np.arange(len(present) + 1)).astype(np.int64), columns.astype(np.int64)
 
 
-def likelihoods(columns: Array, like: Array) -> Array:
-    """``like[t, k] = exp(columns[k, t] - top[t])``; returns ``top`` (n,), the largest of each row.
+def likelihoods(columns: Array, like: Array, top: Array) -> None:
+    """``like[t, k] = exp(columns[k, t] - top[t])`` with ``top`` (n,), which is filled, the largest of each row.
 
     A row without any finite value has ``top`` 0 and is 0 throughout.
     """
-    top = columns.max(axis=0)
-    top[np.isneginf(top)] = 0.0
-    gap = columns - top
-    like[...] = np.exp(gap, out=gap).T
-    return np.asarray(top)
+    k, n = columns.shape
+    step = max(TILE_VALUES // k, 64)
+    gap = np.empty((k, min(step, n)))
+    for at in range(0, n, step):  # a tile stays in cache from the largest of a row to its exponentials
+        part, high = columns[:, at : at + step], top[at : at + step]
+        left = gap[:, : part.shape[1]]
+        np.maximum.reduce(part, axis=0, out=high)
+        high[high == -np.inf] = 0.0
+        np.subtract(part, high, out=left)
+        like[at : at + step] = np.exp(left, out=left).T
 
 
 @compiled(fastmath=FAST)

@@ -6,7 +6,7 @@ first, forward again from there and backward, so that recursions hold O(sqrt T) 
 twice. Where scaled numbers would lose digits (``kernels/chain.py`` says where), the sequence is gone through in logs.
 
 ``logb(rows)`` gives log densities (rows, k), ``collect(rows, resp)`` takes weighted responsibilities, ``note(rows, steps)``
-log p(x_t | x_<t).
+log p(x_t | x_<t). What ``collect`` is handed, and a ``Filtered``, are good until the next pass of the same thread.
 
 Source: Tarnas & Hughey (1998), Bioinformatics 14:401 (checkpoints).
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import threading
 from collections.abc import Callable, Iterator
 from functools import cached_property
 
@@ -88,6 +89,23 @@ class Span:
 Group = list[Span]
 
 
+class _Rooms(threading.local):
+    """Arrays that every pass of a thread writes anew: fresh memory costs more than the recursions themselves."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, Array] = {}
+
+    def of(self, name: str, *shape: int) -> Array:
+        """An array of that shape, of undefined values, in the memory of the last one of that name."""
+        size = math.prod(shape)
+        if name not in self.held or self.held[name].size < size:
+            self.held[name] = np.empty(size)
+        return self.held[name][:size].reshape(shape)
+
+
+ROOMS = _Rooms()
+
+
 def plan(k: int, ends: Integers, weight: Array) -> list[Group]:
     """The sequences of a chunk that end at ``ends`` as groups: one span of whole sequences, or the blocks of a long one."""
     room, groups, first, begin = max(BUDGET // k, BLOCK), [], 0, 0
@@ -119,7 +137,7 @@ def _blocks(begin: int, end: int, weight: Array) -> Group:
 
 @dataclasses.dataclass(frozen=True)
 class Filtered:
-    """A span after its forward pass; ``carry`` is the filtered distribution of its last row, where its sequence goes on."""
+    """A span after its forward pass, until the next; ``carry`` is the filtered distribution of its last row, where its sequence goes on."""
 
     columns: Array
     like: Array
@@ -146,8 +164,9 @@ def filtered(law: Law, logb: Logb, span: Span, carry: Array) -> Filtered:
     """The forward pass over a span, from the filtered distribution ``carry`` before it."""
     columns, carry = columns_of(logb, span), carry.copy()
     k, n = columns.shape
-    like, alpha, scale, failed = np.empty((n, k)), np.empty((n, k)), np.ones(n), np.empty(len(span.ends), dtype=np.int64)
-    top = chain.likelihoods(columns, like)
+    like, alpha, scale, top = ROOMS.of("like", n, k), ROOMS.of("alpha", n, k), ROOMS.of("scale", n), ROOMS.of("top", n)
+    failed = np.empty(len(span.ends), dtype=np.int64)
+    chain.likelihoods(columns, like, top)
     moves = law.moves.part(span.rows)
     lost = chain.forward(law.start, moves, law.stop, like, span.ends, span.fresh, span.final, carry, alpha, scale, failed)
     return Filtered(columns, like, alpha, scale, top, carry, failed, lost)
@@ -191,7 +210,7 @@ def _smooth_whole(law: Law, logb: Logb, group: Group, origin: int, collect: Take
     span, moves = group[0], law.moves.part(group[0].rows)
     nothing = np.zeros(law.start.size)
     seen = filtered(law, logb, span, nothing)
-    resp, steps = np.empty(seen.columns.shape), seen.steps
+    resp, steps = ROOMS.of("resp", *seen.columns.shape), seen.steps
     lost = chain.backward(moves, law.stop, seen.like, span.ends, True, nothing, seen.alpha, span.weight, resp, seen.failed)
     pairs = np.zeros_like(sums.pairs)
     chain.add_pairs(moves, seen.alpha, seen.like, np.zeros(law.start.size), pairs)
@@ -241,7 +260,7 @@ def _smooth_long(law: Law, logb: Logb, group: Group, origin: int, collect: Take,
 def _block(law: Law, logb: Logb, span: Span, carry: Array, ahead: Array, sums: Sums) -> Array | None:
     """``resp`` of a block of a long sequence, or None where digits would be lost; ``ahead`` becomes v of its first row."""
     moves, seen, beyond, v = law.moves.part(span.rows), filtered(law, logb, span, carry), ahead.copy(), ahead.copy()
-    resp = np.empty(seen.columns.shape)
+    resp = ROOMS.of("resp", *seen.columns.shape)
     if chain.backward(moves, law.stop, seen.like, span.ends, span.final, v, seen.alpha, span.weight, resp, seen.failed):
         return None
     pairs = np.zeros_like(sums.pairs)

@@ -110,7 +110,7 @@ def _alphas(law: Law, logb: Logb, group: Group, origin: int) -> tuple[Callable[[
         steps.append(seen.steps)
 
     def alpha(b: int) -> Array:
-        again = seen if b == len(group) - 1 else filtered(law, logb, group[b], checkpoints[b])
+        again = seen if len(group) == 1 else filtered(law, logb, group[b], checkpoints[b])
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(again.alpha / again.alpha.sum(axis=1, keepdims=True)))
 

@@ -1,0 +1,278 @@
+"""The table of estimates: every parameter with its standard error and interval, as text, DataFrame, LaTeX, Markdown or HTML.
+
+Each number has the decimals that two figures of its standard error ask for. Of a symmetric matrix the lower half is shown.
+An entry without a standard error says why.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from estep.core.record import Array
+from estep.inference.errors import Errors
+from estep.inference.intervals import wald
+from estep.views.layout import Row, table
+from estep.views.table import _arrays
+from estep.views.words import column_names, component_names, named_components
+
+MOST_DECIMALS = 8
+SHOWN_WITHOUT = 5
+"""Figures of an estimate without a standard error."""
+MOST_LINES = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One entry of a parameter: whose it is and in which column; NaN where there is no standard error, for ``reason``."""
+
+    parameter: str
+    component: str
+    column: str
+    estimate: float
+    se: float = math.nan
+    lower: float = math.nan
+    upper: float = math.nan
+    z: float = math.nan
+    reason: str = ""
+
+    def cells(self) -> list[str]:
+        """Estimate, standard error, ends of the interval and z as text; "" for what there is not."""
+        values = (self.estimate, self.se, self.lower, self.upper)
+        shown = [_number(value, _decimals(self.estimate, self.se)) for value in values]
+        return [*shown, _number(self.z, 2)]
+
+
+@dataclasses.dataclass(frozen=True)
+class EstimateTable:
+    """Estimates of a fit, to print or to carry elsewhere.
+
+    Attributes
+    ----------
+    lines : tuple of Line
+    level : float
+        Of the intervals.
+    method : str
+        Of the standard errors; "" where there are none.
+    """
+
+    lines: tuple[Line, ...]
+    level: float
+    method: str
+
+    def header(self) -> list[str]:
+        """Headings of the columns of numbers."""
+        percent = f"{100 * self.level:g} %"
+        return ["estimate", "s.e.", f"{percent} lower", "upper", "z"][: self._width()]
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame, a line an entry: parameter, component, column, estimate, se, lower, upper, z, reason."""
+        import pandas as pd
+
+        frame = pd.DataFrame([dataclasses.astuple(line) for line in self.lines], columns=[f.name for f in FIELDS])
+        return frame if self.method else frame.drop(columns=["se", "lower", "upper", "z", "reason"])
+
+    def to_latex(self) -> str:
+        """A ``tabular`` with the rules of the package booktabs; text is escaped."""
+        body = [[_latex(cell) for cell in row] for row in self._rows()]
+        head = [_latex(name) for name in self._names()]
+        spec = "l" * self._labels() + "r" * self._width() + ("l" if self._noted() else "")
+        lines = [rf"\begin{{tabular}}{{{spec}}}", r"\toprule", f"{' & '.join(head)} \\\\", r"\midrule"]
+        lines += [f"{' & '.join(row)} \\\\" for row in body]
+        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+    def to_markdown(self) -> str:
+        """A pipe table; text is escaped."""
+        names = self._names()
+        kinds = ["---"] * self._labels() + ["---:"] * self._width() + (["---"] if self._noted() else [])
+        rows = [names, kinds, *([_markdown(cell) for cell in row] for row in self._rows())]
+        return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+    def to_html(self) -> str:
+        """A ``table`` element; text is escaped."""
+        head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self._names())
+        body = "\n".join(
+            f'<tr><th scope="row">{html.escape(row[0])}</th>{"".join(f"<td>{html.escape(cell)}</td>" for cell in row[1:])}</tr>'
+            for row in self._rows()
+        )
+        return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n"
+
+    def __str__(self) -> str:
+        rows: list[Row] = []
+        noted = self._noted()
+        for i, line in enumerate(self.lines[:MOST_LINES]):
+            if i == 0 or line.parameter != self.lines[i - 1].parameter:
+                rows.append(Row(line.parameter))
+            cells = line.cells()[: self._width()]
+            rows.append(Row(f"  {', '.join(v for v in (line.component, line.column) if v)}", cells + [line.reason] * noted))
+        left = len(self.lines) - MOST_LINES
+        if left > 0:
+            rows.append(Row(f"  ... {left} more in to_frame()"))
+        return "\n".join(table("estimates", [*self.header(), *[""] * noted], rows or [Row("  nothing is free")]))
+
+    def _width(self) -> int:
+        if not self.method:
+            return 1
+        return 5 if any(np.isfinite(line.z) for line in self.lines) else 4
+
+    def _labels(self) -> int:
+        return 3
+
+    def _noted(self) -> bool:
+        return any(line.reason for line in self.lines)
+
+    def _names(self) -> list[str]:
+        return ["parameter", "component", "column", *self.header(), *(["note"] if self._noted() else [])]
+
+    def _rows(self) -> Iterator[list[str]]:
+        for line in self.lines:
+            cells = [line.parameter, line.component, line.column, *line.cells()[: self._width()]]
+            yield [*cells, line.reason] if self._noted() else cells
+
+
+FIELDS = dataclasses.fields(Line)
+
+
+def table_of(estimator: Any, errors: Errors | None = None, level: float = 0.95) -> EstimateTable:
+    """The estimates of a fit, with standard errors and Wald intervals where ``errors`` are given.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+    errors : Errors or None
+        What ``estimator.standard_errors(X)`` returned.
+    level : float
+        Of the intervals.
+
+    Examples
+    --------
+    >>> import estep
+    >>> X = np.array([[1.0], [3.0], [4.0], [0.0]])
+    >>> fit = estep.Mixture(estep.Poisson(), 1).fit(X)
+    >>> print(table_of(fit, fit.standard_errors(X)).to_markdown())
+    | parameter | component | column | estimate | s.e. | 95 % lower | upper |
+    | --- | --- | --- | ---: | ---: | ---: | ---: |
+    | rates | 0 | x0 | 2.00 | 0.71 | 1.00 | 4.00 |
+    <BLANKLINE>
+    """
+    if errors is None:
+        found = {n: v for n, v in (("weights", getattr(estimator, "weights_", None)), *_arrays(_params(estimator))) if v is not None}
+        lines = [line for name, value in found.items() for line in _lines(estimator, name, np.asarray(value, dtype=float))]
+        return EstimateTable(tuple(lines), level, "")
+    ends = wald(errors, level)
+    lines = []
+    for name, value in errors.estimates.items():
+        for line, index in zip(_lines(estimator, name, value), _shown(value), strict=True):
+            lower, upper = (float(v) for v in ends[name][index])
+            se, tested = float(errors.se[name][index]), _tested(name)
+            told = dataclasses.replace(line, se=se, lower=lower, upper=upper, reason=str(errors.reasons[name][index]))
+            lines.append(dataclasses.replace(told, z=line.estimate / se) if tested and se > 0 else told)
+    kept = [line for line in lines if not (line.parameter == "weights" and line.reason == "fixed" and line.estimate == 1.0)]
+    return EstimateTable(tuple(kept), level, errors.method)
+
+
+def _params(estimator: Any) -> Mapping[str, Any]:
+    return getattr(estimator, "params_", {})
+
+
+def _tested(name: str) -> bool:
+    """Whether zero is a value of interest: of coefficients."""
+    return name.rsplit(".", 1)[-1] in ("coefs", "intercepts", "coef", "intercept", "gate_coefs", "gate_intercepts")
+
+
+def _shown(value: Array) -> list[tuple[int, ...]]:
+    """Indices of the entries to show: of symmetric matrices on the last two axes the lower half."""
+    every = list(np.ndindex(np.shape(value)))
+    square = value.ndim >= 2 and value.shape[-1] == value.shape[-2] > 1 and (value.ndim == 3 or value.ndim == 2)
+    if square and np.allclose(value, np.swapaxes(value, -1, -2), rtol=1e-9, atol=0):
+        return [index for index in every if index[-1] <= index[-2]]
+    return every
+
+
+def _lines(estimator: Any, name: str, value: Array) -> Iterator[Line]:
+    axes = _axes(estimator, name, value.shape)
+    for index in _shown(value):
+        told: dict[str, list[str]] = {"component": [], "column": []}
+        for place, (kind, names) in zip(index, axes, strict=True):
+            told[kind].append(names[place])
+        yield Line(name, ", ".join(told["component"]), ", ".join(told["column"]), float(value[index]))
+
+
+def _axes(estimator: Any, name: str, shape: tuple[int, ...]) -> list[tuple[str, Sequence[str]]]:
+    """What each axis of a parameter counts: components, columns, groups, or just numbers."""
+    components, columns = component_names(estimator), column_names(estimator)
+    sizes = (len(components), named_components(estimator.result_))
+    groups = getattr(estimator, "groups_", None)
+    mixed = len(components) > 1 or hasattr(estimator, "n_components")
+    axes: list[tuple[str, Sequence[str]]] = []
+    for axis, size in enumerate(shape):
+        if name == "weights" and groups is not None and axis == 0 and len(shape) == 2:
+            axes.append(("column", [str(group) for group in groups]))
+        elif mixed and size in sizes and not any(kind == "component" for kind, _ in axes):
+            axes.append(("component", components))
+        elif size == len(columns):
+            axes.append(("column", columns))
+        else:
+            axes.append(("column", [str(i) for i in range(size)]))
+    return axes
+
+
+def _decimals(estimate: float, se: float) -> int | None:
+    """Decimals that show two figures of the standard error; None for scientific notation."""
+    scale, figures = (se, 2) if np.isfinite(se) and se > 0 else (abs(estimate), SHOWN_WITHOUT)
+    if not scale > 0:
+        return 0 if estimate == 0 else 4
+    decimals = max(figures - 1 - math.floor(math.log10(scale)), 0)
+    return decimals if decimals <= MOST_DECIMALS and abs(estimate) < 1e12 else None
+
+
+def _number(value: float, decimals: int | None) -> str:
+    if np.isnan(value):
+        return ""
+    if np.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    text = f"{value:.{decimals}f}" if decimals is not None else f"{value:.4e}"
+    return text.lstrip("-") if not text.strip("-0.") else text
+
+
+LATEX: Mapping[str, str] = {
+    "\\": r"\textbackslash{}",
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+}
+
+
+def _latex(text: str) -> str:
+    """Text as LaTeX shows it.
+
+    >>> _latex("a_b & 5 %"), _latex("-1.20")
+    ('a\\\\_b \\\\& 5 \\\\%', '$-$1.20')
+    """
+    out = "".join(LATEX.get(c, c) for c in " ".join(text.split()))
+    return f"$-${out[1:]}" if out[:1] == "-" and out[1:2].isdigit() else out
+
+
+def _markdown(text: str) -> str:
+    r"""Text as Markdown shows it.
+
+    >>> _markdown("a|b_c")
+    'a\\|b\\_c'
+    """
+    return "".join(f"\\{c}" if c in "\\|`*_[]<>" else c for c in " ".join(text.split()))
+
+
+FORMATS: Mapping[str, Callable[[EstimateTable], Any]] = {
+    "frame": EstimateTable.to_frame,
+    "latex": EstimateTable.to_latex,
+    "markdown": EstimateTable.to_markdown,
+    "html": EstimateTable.to_html,
+}
+"""Name of a format -> what writes it."""
