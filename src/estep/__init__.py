@@ -45,6 +45,8 @@ _HOMES = {
     "align_components": "estep.inference.labels",
     "load": "estep.estimators.files",
     "Bootstrap": "estep.inference.bootstrap",
+    "BootstrapLRT": "estep.inference.lrt",
+    "bootstrap_lrt": "estep.estimators.bootstrap_lrt",
     "criteria": "estep.inference.criteria",
     "select": "estep.inference.select",
     "Selection": "estep.inference.select",
@@ -91,6 +93,7 @@ __all__ = [
     "Beta",
     "Binomial",
     "Bootstrap",
+    "BootstrapLRT",
     "Categorical",
     "CategoricalHMM",
     "Censored",
@@ -138,6 +141,7 @@ __all__ = [
     "ZeroInflated",
     "__version__",
     "align_components",
+    "bootstrap_lrt",
     "core",
     "criteria",
     "data",
@@ -167,6 +171,7 @@ if TYPE_CHECKING:
     from estep.core.result import Status
     from estep.engine.fit import fit
     from estep.engine.presets import Variant
+    from estep.estimators.bootstrap_lrt import bootstrap_lrt
     from estep.estimators.censored import CensoredNormal
     from estep.estimators.experts import MixtureOfExperts
     from estep.estimators.factor_analysis import FactorAnalysis
@@ -216,6 +221,7 @@ if TYPE_CHECKING:
     from estep.inference.errors import Errors, standard_errors
     from estep.inference.hypotheses import ChiSquared, lr_test
     from estep.inference.labels import align_components
+    from estep.inference.lrt import BootstrapLRT
     from estep.inference.rubin import Pooled, pool_estimates
     from estep.inference.select import Selection, select
 

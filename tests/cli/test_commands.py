@@ -108,8 +108,8 @@ def test_groups(mixed: Path, run: Run) -> None:
     assert "--group takes one model" in run("fit people.csv --columns height --group colour").err
 
 
-def test_the_report_replays_the_run(faithful: Path, run: Run) -> None:
-    assert run("fit faithful.csv --model kmeans --components 3 --out o").code == 0
+def test_the_report_replays_the_run(here: Path, run: Run) -> None:
+    assert run("fit faithful.csv --columns eruptions,waiting --model kmeans --components 3 --out o").code == 0
     page = Path("o/report.html").read_text("utf-8")
     assert "cells of 3 cluster centres" in page
     assert 'class="player"' in page

@@ -43,7 +43,6 @@ def problem(kind: str, k: int = 3, n: int = 40) -> tuple[Array, Array, Array, Ar
     return start, each, stop, logb, Law.of(start, transmat, stop, which), np.array([1, 15, n], dtype=np.int64)
 
 
-
 WEIGHT = np.array([1.0, 0.5, 2.0])
 
 

@@ -20,11 +20,13 @@ from estep.estimators.warnings import ConvergenceWarning
 HERE = Path(__file__).parent
 GOLDEN = {case["id"]: case for case in json.loads((HERE / "cases.json").read_text(encoding="utf-8"))}
 ELSEWHERE = HERE.parents[1].parent / "shared" / "golden" / "data"  # figures that are not the project's to copy
-QUAKES = np.array(
-    """13 14 8 10 16 26 32 27 18 32 36 24 22 23 22 18 25 21 21 14 8 11 14 23 18 17 19 20 22 19 13 26 13 14 22 24 21 22 26 21 23 24
-    27 41 31 27 35 26 28 36 39 21 17 22 17 19 15 34 10 15 22 18 15 20 15 22 19 16 30 27 29 23 20 16 21 21 25 16 18 15 18 14 10 15
-    8 15 6 11 8 7 18 16 13 12 13 20 15 16 12 18 15 16 13 15 16 11 11""".split(),
-    dtype=float,
+QUAKES = np.fromstring(
+    """
+    13 14 8 10 16 26 32 27 18 32 36 24 22 23 22 18 25 21 21 14 8 11 14 23 18 17 19 20 22 19 13 26 13 14 22 24 21 22 26 21
+    23 24 27 41 31 27 35 26 28 36 39 21 17 22 17 19 15 34 10 15 22 18 15 20 15 22 19 16 30 27 29 23 20 16 21 21 25 16 18 15
+    18 14 10 15 8 15 6 11 8 7 18 16 13 12 13 20 15 16 12 18 15 16 13 15 16 11 11
+    """,
+    sep=" ",
 )[:, None]
 
 
@@ -322,7 +324,7 @@ def test_categories_as_hmmlearn():
 
 @pytest.mark.parametrize("kind", ["full", "diag", "spherical"])
 def test_mixtures_within_states_as_hmmlearn(kind):
-    """One step. hmmlearn 0.3.3 counts covariances about the means before the step, so its likelihood may fall later; ours not."""
+    """One step. hmmlearn 0.3.3 counts covariances about the means before the step, so that its likelihood may fall."""
     X, lengths, means = rows()
     theirs = hmm.GMMHMM(3, 2, covariance_type=kind, min_covar=0)
     theirs.weights_ = weights = np.array([[0.6, 0.4], [0.5, 0.5], [0.3, 0.7]])

@@ -23,7 +23,7 @@ model = estep.Mixture(family, 3, n_init=4, random_state=0).fit(people)
 print(model.summary())
 
 # %%
-# Parents, people without children, and a small group of prolific authors with prolific mentors.
+# Married people, most with children; people without children; and a small group of prolific authors with prolific mentors.
 
 figure = estep.views.plot_pairs(
     model, people, columns=["articles", "kids", "prestige", "mentor"]

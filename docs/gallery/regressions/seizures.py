@@ -21,6 +21,6 @@ model.fit(days, offset=hours)
 print(model.summary())
 
 # %%
-# Marks and lines are seizures an hour. The treatment lowers both kinds of day, and the bad ones become rare.
+# Marks and lines are seizures an hour. Both kinds of day get better under treatment, the good ones to almost no seizures.
 
 figure = model.plot(days, days["seizures"], "day", offset=hours, at=days)

@@ -9,8 +9,8 @@ Each is a value that a structure applies to a block of joint log densities ``log
 ``semiring`` tells structures whose rows hang together which recursion does the same for whole paths: "sum", "max", "draw", or
 "power" (sums of powers ``beta``); one that they have no recursion for is refused by name.
 
-Sources: Celeux & Diebolt (1985), Computational Statistics Quarterly 2:73 (sampled); Ueda & Nakano (1998), Neural Networks 11:271
-(tempered).
+Sources: Celeux & Diebolt (1985), Computational Statistics Quarterly 2:73 (sampled);
+Ueda & Nakano (1998), Neural Networks 11:271 (tempered).
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from estep.core.record import Array
 from estep.core.result import Result
 from estep.estimators import diagnostic_methods as diagnostics
+from estep.estimators import estimate_methods as estimates
 from estep.estimators import inference_methods as inference
 from estep.estimators import methods, own_pictures
 from estep.estimators.bounds import bounds_of
@@ -171,6 +172,10 @@ class CensoredNormal(CallbackSupportMixin, BaseEstimator):
     confint = inference.censored_confint
     diagnose = diagnostics.censored_diagnose
     influence = diagnostics.censored_influence
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
     plot = own_pictures.plot_censored
     save = methods.save
 

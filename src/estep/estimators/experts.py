@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 
 from estep.core.record import Array
 from estep.estimators import diagnostic_methods as diagnostics
+from estep.estimators import estimate_methods as estimates
 from estep.estimators import inference_methods as inference
 from estep.estimators import methods, own_pictures
 from estep.estimators import regression_methods as regression
@@ -217,6 +218,10 @@ class MixtureOfExperts(CallbackSupportMixin, BaseEstimator):
     confint = inference.regression_confint
     diagnose = diagnostics.regression_diagnose
     influence = diagnostics.regression_influence
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
     plot = own_pictures.plot_regressions
     save = regression.save
 

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from estep.core.record import Array
 from estep.core.result import Result, Status
 from estep.estimators import diagnostic_methods as diagnostics
+from estep.estimators import estimate_methods as estimates
 from estep.estimators import inference_methods as inference
 from estep.estimators import methods, own_pictures
 from estep.estimators.columns import read_columns, table_of
@@ -185,6 +186,10 @@ class FactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callback
     confint = inference.confint
     diagnose = diagnostics.diagnose
     influence = diagnostics.influence
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
     plot = own_pictures.plot_factors
     save = methods.save
 

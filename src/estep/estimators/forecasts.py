@@ -70,9 +70,7 @@ class Forecast:
         return rows.reshape(n, h, -1)
 
 
-def forecast(
-    self: Any, X: Any, h: int = 1, *, sequence: Any = None, lengths: Any = None, time: Any = None
-) -> Forecast:
+def forecast(self: Any, X: Any, h: int = 1, *, sequence: Any = None, lengths: Any = None, time: Any = None) -> Forecast:
     """Distributions of the next ``h`` states and observations after each sequence.
 
     Parameters
@@ -116,7 +114,9 @@ class Filter:
 
     def update(self, x: Any) -> Array:
         """Take in one observation ``x``, (d,) or a number, NaN where missing; returns the new ``states`` (k,)."""
-        logb = self._family.log_density(self._params, encoded(self._family, _rows(np.atleast_1d(np.asarray(x, dtype=float))[None])))
+        logb = self._family.log_density(
+            self._params, encoded(self._family, _rows(np.atleast_1d(np.asarray(x, dtype=float))[None]))
+        )
         with np.errstate(divide="ignore"):
             ahead = np.log(self.states if self._fresh else self.states @ self._law.moves.out[0])
         resp, lse = normalise(logb + ahead)
@@ -150,7 +150,9 @@ def pseudo_residuals(
         As in ``fit``.
     """
     if kind not in ("ordinary", "forecast"):
-        raise ValueError(f"kind={kind!r} is unknown; choose 'ordinary' (given all other rows) or 'forecast' (given those before)")
+        raise ValueError(
+            f"kind={kind!r} is unknown; choose 'ordinary' (given all other rows) or 'forecast' (given those before)"
+        )
     from scipy.special import ndtri
 
     rows = rows_of_sequences(self, Arguments(X, sequence=sequence, lengths=lengths, time=time))

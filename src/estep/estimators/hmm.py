@@ -40,8 +40,8 @@ class HMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
         as if they were independent, and a state then stays with probability 0.9; "auto" with left-to-right first tries equal
         parts of each sequence.
     prior : "auto", "default", None or dict
-        As in ``Mixture``; a dict also sets ``startprob`` and ``transmat`` (Dirichlet alpha, numbers or arrays >= 1) and ``sticky``
-        (moves imagined to stay in each state).
+        As in ``Mixture``; a dict also sets ``startprob`` and ``transmat`` (Dirichlet alpha, numbers or arrays >= 1) and
+        ``sticky`` (moves imagined to stay in each state).
     n_init, algorithm, accelerate, fixed, tied, tol, max_iter, random_state, n_jobs, progress
         As in ``Mixture``; ``algorithm="cem"`` is Viterbi training.
 
@@ -120,8 +120,8 @@ class HMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Parameters
         ----------
         X : array, DataFrame or list of these
-            A list is one sequence each; a matrix or table one sequence, unless the arguments below say more. NaN marks a missing
-            entry; a row of NaN a missing observation.
+            A list holds a sequence each; a matrix or table is one sequence, unless the arguments below say more. NaN marks a
+            missing entry, a row of NaN a missing observation.
         y : array (n,), list of arrays or None
             Known states; -1, NaN or None is unlabelled. Every row labelled: the fit counts.
         sample_weight : array (s,) or (n,), or None
@@ -155,7 +155,9 @@ class HMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     sample = sequence_methods.sample
     bic = sequence_methods.bic
     aic = sequence_methods.aic
-    summary = methods.summary
+    icl = sequence_methods.icl
+    summary = sequence_methods.summary
+    title = property(sequence_methods.title)
     plot = sequence_pictures.plot
     save = methods.save
     _read = read_sequences
@@ -269,7 +271,9 @@ class GaussianHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     sample = sequence_methods.sample
     bic = sequence_methods.bic
     aic = sequence_methods.aic
-    summary = methods.summary
+    icl = sequence_methods.icl
+    summary = sequence_methods.summary
+    title = property(sequence_methods.title)
     plot = sequence_pictures.plot
     save = methods.save
     _read = read_sequences

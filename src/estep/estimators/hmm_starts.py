@@ -1,8 +1,8 @@
 """Where a hidden Markov model begins: components from the start rules of mixtures, moves from the topology.
 
-    rules          classes of the rows as if these were independent; a chain stays with probability 0.9 (``Chain.start``)
-    left-to-right  each sequence cut into k equal parts, then the rules
-    given          a dict of parameters; labels or responsibilities, from which moves are counted too
+rules          classes of the rows as if these were independent; a chain stays with probability 0.9 (``Chain.start``)
+left-to-right  each sequence cut into k equal parts, then the rules
+given          a dict of parameters; labels or responsibilities, from which moves are counted too
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def hmm_starts(model: Latent, task: Task) -> list[Start]:
     rows = dataclasses.replace(task.rows, ends=None, place=None)
     alone = dataclasses.replace(plain, model=_rowwise(model), rows=rows, data=rows.data(task.n_jobs))
     mixed = isinstance(model.family, Mixed)
-    made = mixed_starts(alone.model, alone, task.rows.ends) if mixed else starts_of(alone.model, alone)
+    made = mixed_starts(alone.model, alone, np.asarray(task.rows.ends)) if mixed else starts_of(alone.model, alone)
     found = [Start(s.name, _with_moves(model, s.make)) for s in made]
     if mixed or model.structure.topology != "left-to-right" or task.init != "auto" or model.k == 1:
         return found

@@ -14,6 +14,7 @@ from estep.core.protocols import Explained
 from estep.core.record import Array
 from estep.core.result import Result
 from estep.estimators import diagnostic_methods as diagnostics
+from estep.estimators import estimate_methods as estimates
 from estep.estimators import gated_methods, methods, pictures
 from estep.estimators import inference_methods as inference
 from estep.estimators.columns import read_columns
@@ -167,6 +168,10 @@ class LatentClass(CallbackSupportMixin, DensityMixin, BaseEstimator):
     confint = inference.gated_confint
     diagnose = diagnostics.gated_diagnose
     influence = diagnostics.gated_influence
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
     plot = pictures.plot
     save = methods.save
 

@@ -125,12 +125,27 @@ def fit_predict(
     return np.asarray(self.predict(X, y=y, labels=labels, **row))
 
 
-def summary(self: Any, X: Any = None, *, by: Any = None) -> str:
-    """The fit in words and a table: model, likelihood, criteria, status, components. Print it."""
+def summary(self: Any, X: Any = None, *, by: Any = None, errors: Any = None, level: float = 0.95) -> str:
+    """The fit in words and a table: model, likelihood, criteria, status, components. Print it.
+
+    Parameters
+    ----------
+    X, by
+        The rows of the fit and their groups: add what only rows tell (ICL, missing entries).
+    errors : Errors, True or None
+        Adds standard errors and intervals: what ``standard_errors`` returned, or True to find them now from ``X``.
+    level : float
+        Of the intervals.
+    """
     check_is_fitted(self, "result_")
     from estep.views.table import summary_text
 
-    return summary_text(self, X) if by is None else summary_text(self, X, by=by)
+    row = {} if by is None else {"by": by}
+    if errors is True:
+        if X is None:
+            raise ValueError("errors=True finds standard errors from the rows of the fit; give X, or errors=fit.standard_errors(X)")
+        errors = self.standard_errors(X, **row)
+    return summary_text(self, X, errors=errors or None, level=level, **row)
 
 
 def save(self: Any, path: Any, classes: Any = ()) -> None:

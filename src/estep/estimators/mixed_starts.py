@@ -46,7 +46,9 @@ def mixed_starts(model: Latent, task: Task, ends: NDArray[np.intp]) -> list[Star
 def _inner_prior(model: Latent) -> Any:
     if model.prior is None:
         return None
-    return dataclasses.replace(model.prior, structure=Iid().prior(model.k * model.family.m, None), family=model.prior.family.inner)
+    return dataclasses.replace(
+        model.prior, structure=Iid().prior(model.k * model.family.m, None), family=model.prior.family.inner
+    )
 
 
 def _made(inner: Latent, make: Any, k: int, m: int, name: str, task: Task, seen: Sample) -> LatentParams:
@@ -80,4 +82,3 @@ def _flow(seen: Sample, k: int, m: int, ends: NDArray[np.intp], seed: int) -> Ar
     scale = 1.0 / np.sqrt(both.sum(axis=1))
     vectors = np.linalg.eigh(both * scale[:, None] * scale)[1]
     return np.asarray(resp[:, np.argsort(vectors[:, -2] * scale, kind="stable")])
-

@@ -10,6 +10,7 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 
 from estep.core.record import Array
 from estep.estimators import diagnostic_methods as diagnostics
+from estep.estimators import estimate_methods as estimates
 from estep.estimators import inference_methods as inference
 from estep.estimators import methods, pictures
 from estep.estimators.seam import Arguments, Spec, fit_latent
@@ -141,6 +142,10 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     confint = inference.confint
     diagnose = diagnostics.diagnose
     influence = diagnostics.influence
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
     plot = pictures.plot
     animate = pictures.animate
     save = methods.save
@@ -271,6 +276,10 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     confint = inference.confint
     diagnose = diagnostics.diagnose
     influence = diagnostics.influence
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
     plot = pictures.plot
     animate = pictures.animate
     save = methods.save

@@ -18,6 +18,7 @@ from estep.engine.presets import variant_of
 from estep.engine.restart import Start
 from estep.engine.run import Control
 from estep.estimators import diagnostic_methods as diagnostics
+from estep.estimators import estimate_methods as estimates
 from estep.estimators import inference_methods as inference
 from estep.estimators import methods, own_pictures
 from estep.estimators.bootstrap_em import bootstrap_imputations
@@ -219,6 +220,10 @@ class MultivariateNormal(OneToOneFeatureMixin, TransformerMixin, CallbackSupport
     confint = inference.confint
     diagnose = diagnostics.diagnose
     influence = diagnostics.influence
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
     plot = own_pictures.plot_imputed
     save = methods.save
 

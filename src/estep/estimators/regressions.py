@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 
 from estep.estimators import diagnostic_methods as diagnostics
+from estep.estimators import estimate_methods as estimates
 from estep.estimators import inference_methods as inference
 from estep.estimators import methods, own_pictures
 from estep.estimators import regression_methods as regression
@@ -194,6 +195,10 @@ class MixtureOfRegressions(CallbackSupportMixin, BaseEstimator):
     confint = inference.regression_confint
     diagnose = diagnostics.regression_diagnose
     influence = diagnostics.regression_influence
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
     plot = own_pictures.plot_regressions
     save = regression.save
 

@@ -1,11 +1,12 @@
 """The methods that every hidden Markov model has, as plain functions of the estimator.
 
-Each takes the rows as ``fit`` does: X a matrix or table (one sequence, unless ``sequence``, ``lengths`` or ``time`` say more), or
-a list of arrays. What is per row comes back in the user's order, all sequences end to end. Likelihoods are in nats.
+Each takes the rows as ``fit`` does: X a matrix or table (one sequence, unless ``sequence``, ``lengths`` or ``time`` say more),
+or a list of arrays. What is per row comes back in the user's order, all sequences end to end. Likelihoods are in nats.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ from estep.estimators.seam import read
 from estep.models.latent import encoded, forbid
 from estep.structures.chain_pass import Law, plan, smooth
 from estep.structures.chain_paths import best, best_several, path_values
+from estep.views.words import inner_family
 
 
 def rows_of_sequences(self: Any, arguments: Arguments) -> Rows:
@@ -81,7 +83,9 @@ def predict(
         As in ``fit``.
     """
     if method not in ("viterbi", "mpm"):
-        raise ValueError(f"method={method!r} is unknown; choose 'viterbi' (the best path) or 'mpm' (the best state of each row)")
+        raise ValueError(
+            f"method={method!r} is unknown; choose 'viterbi' (the best path) or 'mpm' (the best state of each row)"
+        )
     out = explained(self, Arguments(X, y, None, labels, None, sequence=sequence, lengths=lengths, time=time))
     return out.path if method == "viterbi" else np.asarray(out.resp.argmax(axis=1))
 
@@ -147,6 +151,45 @@ def aic(
 ) -> float:
     """Akaike information criterion, ``-2 L + 2 p``; lower is better."""
     return methods.aic_of(self, Arguments(X, y, sample_weight, labels, None, sequence=sequence, lengths=lengths, time=time))
+
+
+def icl(
+    self: Any,
+    X: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    labels: Any = None,
+    sequence: Any = None,
+    lengths: Any = None,
+    time: Any = None,
+) -> float:
+    """Integrated completed likelihood at the best paths z, ``-2 log p(x, z) + p log n``; lower is better."""
+    arguments = Arguments(X, y, sample_weight, labels, None, sequence=sequence, lengths=lengths, time=time)
+    rows = rows_of_sequences(self, arguments)
+    law, logb, ends = law_of(self), log_densities(self, rows), np.asarray(rows.ends, dtype=np.int64)
+    groups = plan(law.start.size, ends, np.ones(len(ends)))
+    values = path_values(law, logb, groups, best(law, logb, groups, 0, rows.n))
+    weight = np.ones(len(ends)) if rows.weight is None else rows.weight[ends - 1]
+    return -2.0 * float(values @ weight) + float(self.result_.n_free) * math.log(rows.total)
+
+
+def summary(self: Any, X: Any = None, *, sequence: Any = None, lengths: Any = None, time: Any = None) -> str:
+    """The fit in words and a table: model, likelihood, criteria, status, states. Print it."""
+    check_is_fitted(self, "result_")
+    from estep.views.table import summary_text
+
+    given = {"sequence": sequence, "lengths": lengths, "time": time}
+    return summary_text(self, X, **{name: value for name, value in given.items() if value is not None})
+
+
+def title(self: Any) -> str:
+    """The model in words."""
+    result, structure = self.result_, self.result_.model.structure
+    k, family = result.model.k, inner_family(result)
+    rows = f"rows of {family.covariance_type}" if hasattr(family, "covariance_type") else f"{type(family).__name__} rows"
+    moves = "" if structure.topology == "full" else f", {structure.topology}"
+    return f"hidden Markov model, {k} state{'s' if k != 1 else ''}, {rows}{moves}{', with an end' if structure.end else ''}"
 
 
 def decode(

@@ -99,7 +99,9 @@ def is_list_of_sequences(X: Any) -> bool:
 def _end_to_end(arguments: Arguments) -> Arguments:
     for name in ("sequence", "lengths", "time"):
         if getattr(arguments, name) is not None:
-            raise ValueError(f"{name} and a list of sequences do not go together: the list says where sequences end; drop {name}")
+            raise ValueError(
+                f"{name} and a list of sequences do not go together: the list says where sequences end; drop {name}"
+            )
     parts = list(arguments.X)
     lengths = [int(part.shape[0]) for part in parts]
     if 0 in lengths:
@@ -204,7 +206,7 @@ def _by_time(ids: Order, times: NDArray[np.int64]) -> Layout:
     n = int(at[-1]) + 1
     if n > (1 + MOST_FILLED) * len(ids):
         raise ValueError(
-            f"time leaves {n - len(ids)} steps of {step} without a row, for {len(ids)} rows; number the steps, or leave time out"
+            f"time leaves {n - len(ids)} steps of {step} without a row, for {len(ids)} rows; number the steps, or drop time"
         )
     place = np.empty(len(ids), dtype=np.intp)
     place[order] = at

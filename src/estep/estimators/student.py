@@ -13,6 +13,7 @@ from estep.core.record import Array
 from estep.engine.leap import leap_named
 from estep.engine.presets import Variant
 from estep.estimators import diagnostic_methods as diagnostics
+from estep.estimators import estimate_methods as estimates
 from estep.estimators import inference_methods as inference
 from estep.estimators import methods, pictures
 from estep.estimators.rows import Arguments
@@ -147,6 +148,10 @@ class StudentMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     confint = inference.confint
     diagnose = diagnostics.diagnose
     influence = diagnostics.influence
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
     plot = pictures.plot
     animate = pictures.animate
     save = methods.save

@@ -214,7 +214,9 @@ class Mixed:
     def with_values(self, params: MixedParams, values: Mapping[str, Any]) -> MixedParams:
         """``params`` with the arrays of ``values``, by name, in their places."""
         inner = {n: v for n, v in values.items() if n != "mix_weights"}
-        return MixedParams(dataclasses.replace(params.inner, **inner), np.asarray(values.get("mix_weights", params.mix_weights)))
+        return MixedParams(
+            dataclasses.replace(params.inner, **inner), np.asarray(values.get("mix_weights", params.mix_weights))
+        )
 
     def expose(self, params: MixedParams) -> dict[str, Array]:
         """Parameters as users see them: (k, m, ...) where the parts' law has an entry for each of its components."""

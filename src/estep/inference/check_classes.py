@@ -44,7 +44,7 @@ def alike(scene: Scene) -> Iterator[Finding]:
 def affinities(resp: Array, weight: Array) -> Array:
     """Affinity (k, k) of the components' densities, over the rows.
 
-    >>> affinities(np.array([[0.5, 0.5], [0.5, 0.5]]), np.ones(2)).tolist()
+    >>> affinities(np.array([[0.5, 0.5], [0.5, 0.5]]), np.ones(2)).round(9).tolist()
     [[1.0, 1.0], [1.0, 1.0]]
     """
     share = weight @ resp / weight.sum()

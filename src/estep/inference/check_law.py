@@ -125,7 +125,7 @@ def goodness_of_fit(scene: Scene) -> Iterator[Finding]:
 
 REMEDIES = {
     "columns": "see plot_probability and plot_residuals; take another family, or more components",
-    "responses": "see plot_residuals; take another family of responses, other covariates, or more components",
+    "responses": "see plot_regressions; take another family of responses, other covariates, or more components",
     "patterns": "see plot_rootogram or the bivariate residuals; take more components, or a family with more spread",
     "distances": "take another covariance structure, more components, or heavier tails (StudentMixture)",
 }

@@ -121,7 +121,7 @@ def needs(criterion: str) -> tuple[str, ...]:
     if criterion in OWN:
         return (criterion,)
     if criterion == "cv":
-        return ("score",)
+        return ("score", "score_samples")
     return ("aic", "bic") if criterion in PLAIN else ("aic", "bic", "icl_entropy")
 
 

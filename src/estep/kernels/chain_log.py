@@ -101,8 +101,8 @@ def draw_back(
 ) -> int:
     """Draw the states of the rows end-1..begin given those after them; returns the first row's.
 
-    ``alpha`` (n, k) holds log p(z_t | x_1..t). ``final``: a sequence ends here, else ``after`` is the state of the row after the
-    last. ``uniforms`` (n,) in [0, 1).
+    ``alpha`` (n, k) holds log p(z_t | x_1..t). ``final``: a sequence ends here, else ``after`` is the state of the row after
+    the last. ``uniforms`` (n,) in [0, 1).
     """
     k, m = stop.size, 0
     share = np.empty(k)
@@ -128,9 +128,7 @@ def draw_back(
 
 
 @compiled
-def best_paths(
-    start: Array, moves: Moves, stop: Array, rows: Array, values: Array, paths: NDArray[np.intp]
-) -> None:
+def best_paths(start: Array, moves: Moves, stop: Array, rows: Array, values: Array, paths: NDArray[np.intp]) -> None:
     """The most probable ``count`` paths of one sequence: ``values`` (count,) decreasing, ``paths`` (count, n).
 
     Equal values keep the order of lower states before; where there are fewer paths the rest have value -inf.
@@ -187,7 +185,7 @@ def log_sum(values: Array) -> float:
     total = 0.0
     for value in values:
         total += math.exp(value - top)
-    return top + math.log(total)
+    return float(top + math.log(total))
 
 
 @compiled

@@ -78,7 +78,11 @@ def paths_reference(start: Array, transmat: Array, stop: Array, logb: Array) -> 
 
 def draw_reference(start: Array, transmat: Array, stop: Array, logb: Array, uniforms: Array) -> NDArray[np.intp]:
     """One path from its posterior: the last state first, by inverting the distribution function at ``uniforms`` (n,)."""
-    alpha, moves, path = forward_reference(start, transmat, logb), _stack(transmat, len(logb)), np.empty(len(logb), dtype=np.intp)
+    alpha, moves, path = (
+        forward_reference(start, transmat, logb),
+        _stack(transmat, len(logb)),
+        np.empty(len(logb), dtype=np.intp),
+    )
     for t in range(len(logb) - 1, -1, -1):
         ways = alpha[t] + (_log(stop) if t == len(logb) - 1 else moves[t + 1][:, path[t + 1]])
         share = np.exp(ways - ways.max())

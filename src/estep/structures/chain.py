@@ -1,6 +1,6 @@
 """A Markov chain of labels within each sequence: with any family, a hidden Markov model.
 
-    z_1 ~ pi,   z_t | z_{t-1} = i ~ A_i,   x_t | z_t = k ~ p(. | theta_k)             (with ``end``: a sequence stops with A_{i,end})
+    z_1 ~ pi,   z_t | z_{t-1} = i ~ A_i,   x_t | z_t = k ~ p(. | theta_k)        (with ``end``: a sequence stops with A_{i,end})
 
 E-step   resp and pairs by forward-backward (``kernels/chain.py``), the best path (hard), a drawn path, or powers (tempered)
 M-step   pi = first / sum first,   A_i = pairs_i / sum_j pairs_ij           (over the free entries, what fixed ones leave)
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from estep.core.protocols import Assign, Chunk, Explained
 from estep.core.record import Array, record
 from estep.core.support import Constraints, Simplex, Support
-from estep.structures.chain_pass import Group, Law, plan, smooth, steps_of
+from estep.structures.chain_pass import Group, Law, plan, shifted, smooth, steps_of
 from estep.structures.chain_paths import best, draw, path_values
 from estep.structures.topology import TOPOLOGIES, moves_allowed, starts_allowed
 
@@ -176,13 +176,8 @@ class Chain:
         ends = _ends_and_weights(chunk)[0]
         for a, z in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
             groups = plan(k, np.array([z - a], dtype=np.int64), np.ones(1))
-            sums = smooth(
-                law,
-                lambda r, at=a: logb(slice(at + r.start, at + r.stop)),
-                groups,
-                int(chunk.key[1]) + a,
-                lambda r, part, at=a: collect(slice(at + r.start, at + r.stop), part),
-            )
+            own, take = shifted(logb, a), shifted(collect, a)
+            sums = smooth(law, own, groups, int(chunk.key[1]) + a, take)
             rows.append(self.score(params, self._counts(sums.first, sums.pairs[0], sums.last), support))
         return np.array(rows).reshape(len(ends), support.count), ends
 
@@ -270,8 +265,9 @@ class Chain:
         inner = np.ones(len(path), dtype=bool)
         inner[begins] = False
         t = np.flatnonzero(inner)
-        pairs = np.bincount(path[t - 1] * k + path[t], weights[t], k * k).reshape(k, k)
-        return self._counts(np.bincount(path[begins], weight, k), pairs, np.bincount(path[ends - 1], weight, k))
+        pairs = np.bincount(path[t - 1] * k + path[t], weights[t], k * k).reshape(k, k).astype(float)
+        first, last = (np.bincount(path[at], weight, k).astype(float) for at in (begins, ends - 1))
+        return self._counts(first, pairs, last)
 
 
 def _soft(self: Chain, p: ChainParams, logb: Logb, chunk: Chunk, groups: list[Group], assign: Any, collect: Collect) -> Passed:
@@ -295,7 +291,9 @@ def _drawn(self: Chain, p: ChainParams, logb: Logb, chunk: Chunk, groups: list[G
     return self._of_path(path, p.startprob.size, chunk, groups, collect), objective, loglik
 
 
-def _tempered(self: Chain, p: ChainParams, logb: Logb, chunk: Chunk, groups: list[Group], assign: Any, collect: Collect) -> Passed:
+def _tempered(
+    self: Chain, p: ChainParams, logb: Logb, chunk: Chunk, groups: list[Group], assign: Any, collect: Collect
+) -> Passed:
     law, origin, beta = self.law(p), int(chunk.key[1]), assign.beta
     loglik = sum(float(np.add.reduceat(steps, s.begins) @ s.weight) for s, steps in steps_of(law, logb, groups, origin))
     sums = smooth(law.power(beta), lambda rows: beta * logb(rows), groups, origin, collect)
@@ -315,7 +313,9 @@ def _ends_and_weights(chunk: Chunk) -> tuple[NDArray[np.int64], Array]:
         )
     ends = np.asarray(chunk.ends, dtype=np.int64)
     if len(ends) == 0 or ends[-1] != len(chunk) or (np.diff(ends, prepend=0) < 1).any():
-        raise ValueError(f"ends {ends[:5].tolist()}... must increase to the number of rows, {len(chunk)}: one for each sequence")
+        raise ValueError(
+            f"ends {ends[:5].tolist()}... must increase to the number of rows, {len(chunk)}: one for each sequence"
+        )
     return ends, np.ones(len(ends)) if chunk.weight is None else np.asarray(chunk.weight[ends - 1], dtype=float)
 
 
@@ -343,7 +343,9 @@ def _held(name: str, mask: NDArray[np.bool_], constraints: Constraints) -> Array
 def _imagined(name: str, strength: Any, shape: tuple[int, ...]) -> Array:
     value = np.ones(shape) if strength is None else np.asarray(strength, dtype=float)
     if value.shape not in ((), shape) or not (value >= 1).all():
-        raise ValueError(f"prior[{name!r}] must be a number or {shape} >= 1 (Dirichlet: 1 + imaginary counts), got {strength!r}")
+        raise ValueError(
+            f"prior[{name!r}] must be a number or {shape} >= 1 (Dirichlet: 1 + imaginary counts), got {strength!r}"
+        )
     alpha = np.broadcast_to(value, shape)
     return np.asarray(alpha - 1.0)
 

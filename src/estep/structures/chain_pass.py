@@ -18,6 +18,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,7 +138,7 @@ def _blocks(begin: int, end: int, weight: Array) -> Group:
 
 @dataclasses.dataclass(frozen=True)
 class Filtered:
-    """A span after its forward pass, until the next; ``carry`` is the filtered distribution of its last row, where its sequence goes on."""
+    """A span after its forward pass, until the next; ``carry`` is the filtered distribution where its sequence goes on."""
 
     columns: Array
     like: Array
@@ -153,6 +154,16 @@ class Filtered:
         """log p(x_t | x_<t), (n,), of sequences that have not failed."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(np.log(self.scale) + self.top)
+
+
+def shifted(fn: Any, by: int) -> Any:
+    """``fn`` of rows counted from ``by`` on."""
+    return lambda rows, *rest: fn(slice(by + rows.start, by + rows.stop), *rest)
+
+
+def columnwise(columns: Array, rows: slice) -> Logb:
+    """What gives the log densities (n, k) of one sequence within ``columns`` (k, n), whatever it is asked for."""
+    return lambda _: columns[:, rows].T
 
 
 def columns_of(logb: Logb, span: Span) -> Array:
@@ -218,7 +229,7 @@ def _smooth_whole(law: Law, logb: Logb, group: Group, origin: int, collect: Take
     for s in np.flatnonzero(seen.failed >= 0) if lost else ():
         rows = slice(int(span.begins[s]), int(span.ends[s]))
         one = Span(slice(0, rows.stop - rows.start), span.ends[s : s + 1] - rows.start, span.weight[s : s + 1])
-        part = InLogs(law, lambda _, at=rows: seen.columns[:, at].T, origin + span.rows.start + rows.start, span.rows.start + rows.start)
+        part = InLogs(law, columnwise(seen.columns, rows), origin + span.rows.start + rows.start, span.rows.start + rows.start)
         steps[rows] = part.forward([one])[0]
         resp[:, rows] = part.backward(one, sums.pairs)
     sums.ended(span, resp, steps)
@@ -286,9 +297,7 @@ class InLogs:
     def _forward(self, span: Span, carry: Array, keep: bool = False) -> tuple[Array, Array, Array]:
         rows, law = np.ascontiguousarray(self.logb(span.rows), dtype=float), self.law
         alpha, scale = np.empty(rows.shape), np.empty(len(rows))
-        bad = chain_log.log_forward(
-            law.start, self._moves(span), law.stop, rows, span.fresh, span.final, carry, alpha, scale
-        )
+        bad = chain_log.log_forward(law.start, self._moves(span), law.stop, rows, span.fresh, span.final, carry, alpha, scale)
         if bad >= 0:
             raise impossible(self.origin + span.rows.start + bad, bool(np.isneginf(rows[bad]).all()))
         if keep:
@@ -335,7 +344,9 @@ def steps_of(law: Law, logb: Logb, groups: list[Group], origin: int) -> Iterator
             carry = seen.carry
             found.append(seen.steps)
         if logs:
-            found = [_steps_in_logs(law, logb, group[0], origin)] if len(group) == 1 else InLogs(law, logb, origin).forward(group)
+            found = (
+                [_steps_in_logs(law, logb, group[0], origin)] if len(group) == 1 else InLogs(law, logb, origin).forward(group)
+            )
         yield from zip(group, found, strict=True)
 
 
@@ -344,5 +355,5 @@ def _steps_in_logs(law: Law, logb: Logb, span: Span, origin: int) -> Array:
     for a, z in zip(span.begins.tolist(), span.ends.tolist(), strict=True):
         one = Span(slice(0, z - a), np.array([z - a], dtype=np.int64), np.ones(1))
         at = span.rows.start + a
-        out[a:z] = InLogs(law, lambda _, r=slice(a, z): columns[:, r].T, origin + at, at).forward([one])[0]
+        out[a:z] = InLogs(law, columnwise(columns, slice(a, z)), origin + at, at).forward([one])[0]
     return out

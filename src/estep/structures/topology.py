@@ -1,9 +1,9 @@
 """Which moves a chain may make, by name: zeros that stay zero.
 
-    full            every move
-    left-to-right   j >= i (at most ``bandwidth`` further), beginning in state 0
-    cyclic          j = i, i + 1, .., i + bandwidth, counted round the circle
-    banded          |i - j| <= bandwidth
+full            every move
+left-to-right   j >= i (at most ``bandwidth`` further), beginning in state 0
+cyclic          j = i, i + 1, .., i + bandwidth, counted round the circle
+banded          |i - j| <= bandwidth
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TOPOLOGIES: dict[str, Callable[[NDArray[Any], int, int | None], Mask]] = {
 def moves_allowed(chain: Any, k: int) -> Mask:
     """Moves that ``chain`` may make, (k, k), or (k, k + 1) with the ends last."""
     width = chain.bandwidth
-    if width is not None and (not isinstance(width, int | np.integer) or width < 1):
+    if width is not None and (not isinstance(width, int) or width < 1):
         raise ValueError(f"bandwidth={width!r} must be an integer >= 1: how many states a move may go")
     at = np.arange(k)
     mask = TOPOLOGIES[chain.topology](at[None, :] - at[:, None], k, width)

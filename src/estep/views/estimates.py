@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ MOST_DECIMALS = 8
 SHOWN_WITHOUT = 5
 """Figures of an estimate without a standard error."""
 MOST_LINES = 200
+LABELS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +82,7 @@ class EstimateTable:
         """A ``tabular`` with the rules of the package booktabs; text is escaped."""
         body = [[_latex(cell) for cell in row] for row in self._rows()]
         head = [_latex(name) for name in self._names()]
-        spec = "l" * self._labels() + "r" * self._width() + ("l" if self._noted() else "")
+        spec = "l" * LABELS + "r" * self._width() + ("l" if self._noted() else "")
         lines = [rf"\begin{{tabular}}{{{spec}}}", r"\toprule", f"{' & '.join(head)} \\\\", r"\midrule"]
         lines += [f"{' & '.join(row)} \\\\" for row in body]
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
@@ -89,18 +90,16 @@ class EstimateTable:
     def to_markdown(self) -> str:
         """A pipe table; text is escaped."""
         names = self._names()
-        kinds = ["---"] * self._labels() + ["---:"] * self._width() + (["---"] if self._noted() else [])
+        kinds = ["---"] * LABELS + ["---:"] * self._width() + (["---"] if self._noted() else [])
         rows = [names, kinds, *([_markdown(cell) for cell in row] for row in self._rows())]
         return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
-    def to_html(self) -> str:
-        """A ``table`` element; text is escaped."""
+    def to_html(self, caption: str = "") -> str:
+        """A ``table`` element, with a caption or without; text is escaped."""
         head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self._names())
-        body = "\n".join(
-            f'<tr><th scope="row">{html.escape(row[0])}</th>{"".join(f"<td>{html.escape(cell)}</td>" for cell in row[1:])}</tr>'
-            for row in self._rows()
-        )
-        return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n"
+        body = "\n".join(_html(row) for row in self._rows())
+        told = f"<caption>{html.escape(caption)}</caption>\n" if caption else ""
+        return f"<table>\n{told}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n"
 
     def __str__(self) -> str:
         rows: list[Row] = []
@@ -119,9 +118,6 @@ class EstimateTable:
         if not self.method:
             return 1
         return 5 if any(np.isfinite(line.z) for line in self.lines) else 4
-
-    def _labels(self) -> int:
-        return 3
 
     def _noted(self) -> bool:
         return any(line.reason for line in self.lines)
@@ -161,7 +157,8 @@ def table_of(estimator: Any, errors: Errors | None = None, level: float = 0.95) 
     <BLANKLINE>
     """
     if errors is None:
-        found = {n: v for n, v in (("weights", getattr(estimator, "weights_", None)), *_arrays(_params(estimator))) if v is not None}
+        named = [("weights", getattr(estimator, "weights_", None)), *_arrays(getattr(estimator, "params_", {}))]
+        found = {name: value for name, value in named if value is not None}
         lines = [line for name, value in found.items() for line in _lines(estimator, name, np.asarray(value, dtype=float))]
         return EstimateTable(tuple(lines), level, "")
     ends = wald(errors, level)
@@ -174,10 +171,6 @@ def table_of(estimator: Any, errors: Errors | None = None, level: float = 0.95) 
             lines.append(dataclasses.replace(told, z=line.estimate / se) if tested and se > 0 else told)
     kept = [line for line in lines if not (line.parameter == "weights" and line.reason == "fixed" and line.estimate == 1.0)]
     return EstimateTable(tuple(kept), level, errors.method)
-
-
-def _params(estimator: Any) -> Mapping[str, Any]:
-    return getattr(estimator, "params_", {})
 
 
 def _tested(name: str) -> bool:
@@ -217,6 +210,8 @@ def _axes(estimator: Any, name: str, shape: tuple[int, ...]) -> list[tuple[str, 
             axes.append(("component", components))
         elif size == len(columns):
             axes.append(("column", columns))
+        elif name == "gate_coefs" and size == len(columns) + 1:
+            axes.append(("column", ["1", *columns]))
         else:
             axes.append(("column", [str(i) for i in range(size)]))
     return axes
@@ -240,6 +235,11 @@ def _number(value: float, decimals: int | None) -> str:
     return text.lstrip("-") if not text.strip("-0.") else text
 
 
+def _html(row: Sequence[str]) -> str:
+    cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row[1:])
+    return f'<tr><th scope="row">{html.escape(row[0])}</th>{cells}</tr>'
+
+
 LATEX: Mapping[str, str] = {
     "\\": r"\textbackslash{}",
     **{c: f"\\{c}" for c in "&%$#_{}"},
@@ -247,14 +247,15 @@ LATEX: Mapping[str, str] = {
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    "|": r"\textbar{}",
 }
 
 
 def _latex(text: str) -> str:
-    """Text as LaTeX shows it.
+    r"""Text as LaTeX shows it.
 
-    >>> _latex("a_b & 5 %"), _latex("-1.20")
-    ('a\\\\_b \\\\& 5 \\\\%', '$-$1.20')
+    >>> print(_latex("a_b & 5 %"), _latex("-1.20"))
+    a\_b \& 5 \% $-$1.20
     """
     out = "".join(LATEX.get(c, c) for c in " ".join(text.split()))
     return f"$-${out[1:]}" if out[:1] == "-" and out[1:2].isdigit() else out
@@ -267,12 +268,3 @@ def _markdown(text: str) -> str:
     'a\\|b\\_c'
     """
     return "".join(f"\\{c}" if c in "\\|`*_[]<>" else c for c in " ".join(text.split()))
-
-
-FORMATS: Mapping[str, Callable[[EstimateTable], Any]] = {
-    "frame": EstimateTable.to_frame,
-    "latex": EstimateTable.to_latex,
-    "markdown": EstimateTable.to_markdown,
-    "html": EstimateTable.to_html,
-}
-"""Name of a format -> what writes it."""

@@ -200,7 +200,7 @@ def _panel(estimator: Any, X: Any, ax: Axes, row: int, column: int, bottom: bool
         legend.remove()
     ax.set_title("", loc="right")
     ax.set_xlabel(names[column] if bottom else "")
-    ax.set_ylabel(names[row] if left and row != column else ("density" if left else ""))
+    ax.set_ylabel((names[row] if row != column else ax.get_ylabel()) if left else "")
     ax.tick_params(labelsize="x-small")
 
 

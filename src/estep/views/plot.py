@@ -195,11 +195,11 @@ def _ticks_of_partial(points: Array, seen: Any, shades: Array, ax: Axes) -> None
 
 
 def _draw_histogram(estimator: Any, X: Any, chosen: list[int], ax: Axes) -> None:
-    values, _ = _rows(estimator, X, ax)
+    values, resp = _rows(estimator, X, ax)
     x = values[:, chosen[0]]
-    x = x[~np.isnan(x)]
+    resp, x = resp[~np.isnan(x)], x[~np.isnan(x)]
     grid, found, counted = curves(estimator, x, chosen[0])
-    edges = np.arange(grid[0] - 0.5, grid[-1] + 1.0) if counted else _edges(estimator, x, chosen[0])
+    edges = np.arange(grid[0] - 0.5, grid[-1] + 1.0) if counted else _edges(x, resp)
     heights, _ = np.histogram(x, bins=edges, density=True)
     ax.stairs(heights, edges, fill=True, color="#dcdcdc", label="rows")
     drawn = found * mixing(estimator)
@@ -216,12 +216,10 @@ def _draw_histogram(estimator: Any, X: Any, chosen: list[int], ax: Axes) -> None
     add_legend(ax)
 
 
-def _edges(estimator: Any, x: Array, column: int) -> Array:
-    """Edges of bins by Scott's (1979) width 3.49 sd n^(-1/3), with the sd within components where they are normal."""
-    sd = float(x.std())
-    if isinstance(inner_family(estimator.result_), Normal):
-        _, covariances = moments(estimator)
-        sd = float(np.sqrt(covariances[:, column, column]).mean())
+def _edges(x: Array, resp: Array) -> Array:
+    """Edges of bins by Scott's (1979) width 3.49 sd n^(-1/3), with the sd within components."""
+    means = (resp.T @ x) / np.maximum(resp.sum(axis=0), 1e-300)
+    sd = float(np.sqrt((resp * (x[:, None] - means) ** 2).sum() / x.size))
     width = 3.49 * sd * x.size ** (-1.0 / 3.0)
     bins = int(np.clip(np.ptp(x) / width if width > 0 else 1, 10, 60))
     return np.asarray(np.histogram_bin_edges(x, bins))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from estep.core.files import write_whole
 from estep.core.version import VERSION
+from estep.views.estimates import table_of
 from estep.views.frames import Frames
 from estep.views.player import asset, block, policy
 from estep.views.report_pictures import GALLERY, RUN, Picture, picture_of, pictures
@@ -35,6 +36,9 @@ def write_report(
     names: str | None = None,
     frames: Frames | None = None,
     by: Any = None,
+    errors: Any = None,
+    findings: Any = None,
+    level: float = 0.95,
 ) -> Path:
     """Write a fitted mixture as a self-contained HTML page.
 
@@ -56,6 +60,10 @@ def write_report(
         The run pass by pass, for the player.
     by : array (n,), optional
         The group of each row, where the weights differ by group.
+    errors : Errors, optional
+        What ``estimator.standard_errors(X)`` returned: adds standard errors and intervals of ``level``.
+    findings : Diagnosis, optional
+        What ``estimator.diagnose(X)`` returned: adds what was found, with remedies, and what was checked.
 
     Returns
     -------
@@ -69,12 +77,22 @@ def write_report(
     """
     path = Path(path)
     estimator = in_groups(estimator, by)
-    write_whole(path, report_html(estimator, X, command=command, selection=selection, names=names, frames=frames).encode())
+    told: dict[str, Any] = {"command": command, "selection": selection, "names": names, "frames": frames}
+    write_whole(path, report_html(estimator, X, **told, errors=errors, findings=findings, level=level).encode())
     return path
 
 
 def report_html(
-    estimator: Any, X: Any, *, command: str = "", selection: Any = None, names: str | None = None, frames: Frames | None = None
+    estimator: Any,
+    X: Any,
+    *,
+    command: str = "",
+    selection: Any = None,
+    names: str | None = None,
+    frames: Frames | None = None,
+    errors: Any = None,
+    findings: Any = None,
+    level: float = 0.95,
 ) -> str:
     """The page as text; arguments as for ``write_report``."""
     from markupsafe import Markup
@@ -94,13 +112,22 @@ def report_html(
             notes=warnings_of(estimator),
             facts=facts_of(estimator, seen),
             cells=None if selection is None else cells_of(selection),
+            estimates=None if errors is None else _estimates(estimator, errors, level),
+            findings=None if findings is None else _findings(findings),
             components={"header": header, "rows": rows, "shared": [line for line in shared if line]},
             pictures={"selection": chosen},
             gallery=gallery,
             run=run,
             player=None if frames is None else Markup(block(frames)),
             command=command,
-            sections=_sections(warnings_of(estimator), selection, gallery, frames),
+            sections=_sections(
+                notes=bool(warnings_of(estimator)),
+                findings=findings is not None,
+                selection=selection is not None,
+                estimates=errors is not None,
+                pictures=bool(gallery),
+                animation=frames is not None,
+            ),
             made=f"Made with estep {VERSION}. Log-likelihoods are in nats; lower BIC, AIC and ICL are better.",
         )
     )
@@ -135,17 +162,39 @@ def _lead(estimator: Any, n: int) -> str:
     return f"{n:,} rows of {len(names)} column{'s' if len(names) != 1 else ''} ({told})."
 
 
-def _sections(notes: list[str], selection: Any, gallery: list[Picture], frames: Frames | None) -> list[tuple[str, str]]:
-    there = {
-        ("notes", "Read this first"): bool(notes),
-        ("fit", "The fit"): True,
-        ("selection", "How it was chosen"): selection is not None,
-        ("components", "Components"): True,
-        ("pictures", "Pictures"): bool(gallery),
-        ("animation", "Pass by pass"): frames is not None,
-        ("run", "How the run went"): True,
+SECTIONS = (
+    ("notes", "Read this first"),
+    ("findings", "What was checked"),
+    ("fit", "The fit"),
+    ("selection", "How it was chosen"),
+    ("components", "Components"),
+    ("estimates", "Estimates"),
+    ("pictures", "Pictures"),
+    ("animation", "Pass by pass"),
+    ("run", "How the run went"),
+)
+"""Sections of the page: address and title."""
+
+
+def _sections(**there: bool) -> list[tuple[str, str]]:
+    return [(address, title) for address, title in SECTIONS if there.get(address, True)]
+
+
+def _estimates(estimator: Any, errors: Any, level: float) -> dict[str, Any]:
+    """The table of estimates as the page shows it."""
+    from markupsafe import Markup
+
+    caption = f"Estimates with standard errors ({errors.method}) and {100 * level:g} % intervals"
+    return {"table": Markup(table_of(estimator, errors, level).to_html(caption)), "notes": errors.notes}
+
+
+def _findings(findings: Any) -> dict[str, Any]:
+    """The findings as the page shows them."""
+    return {
+        "found": [(f.severity.name.capitalize(), f.title, f.evidence, f.remedy) for f in findings],
+        "checked": ", ".join(findings.checked),
+        "skipped": [f"{what}, because {why}" for what, why in findings.skipped],
     }
-    return [section for section, shown in there.items() if shown]
 
 
 # --- selection ---

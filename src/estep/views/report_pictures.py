@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from estep.families.normal import Normal
+from estep.inference.distribution import has_cdf, is_counted
 from estep.views.profiles import candidates
 from estep.views.values import numeric_columns
 from estep.views.words import column_names, component_names, inner_family, named_components, overall_weights
@@ -110,6 +111,18 @@ def _uncertainty(estimator: Any, X: Any) -> Figure:
     return plot_uncertainty(estimator, X)
 
 
+def _rootogram(estimator: Any, X: Any) -> Figure:
+    from estep.views.rootogram import plot_rootogram
+
+    return plot_rootogram(estimator, X)
+
+
+def _probability(estimator: Any, X: Any) -> Figure:
+    from estep.views.probability import plot_probability
+
+    return plot_probability(estimator, X)
+
+
 def _trace(estimator: Any, X: Any) -> Figure:
     from estep.views.run import plot_trace
 
@@ -139,6 +152,15 @@ def _has_profile(estimator: Any) -> bool:
     if not _mixture(estimator) or int(estimator.n_features_in_) < 2:
         return False
     return bool(candidates(estimator)) or _columns(estimator) > 1
+
+
+def _one_law(estimator: Any, counted: bool) -> bool:
+    """Whether one column of numbers, counts or not, has weights over all rows and a distribution function."""
+    if not _mixture(estimator) or int(estimator.n_features_in_) != 1 or _columns(estimator) != 1:
+        return False
+    family = getattr(estimator.result_.model, "family", None)
+    suits = is_counted(family, 0) is counted and has_cdf(family, 0, 1)
+    return suits and overall_weights(estimator.result_) is not None
 
 
 def _drawn(estimator: Any) -> str:
@@ -200,6 +222,18 @@ GALLERY: tuple[Drawing, ...] = (
         _responsibilities,
         lambda e: f"Share of each component along {column_names(e)[0]}",
         "Responsibilities: to which component a row belongs, along the column.",
+    ),
+    Drawing(
+        lambda e: _one_law(e, counted=True),
+        _rootogram,
+        lambda e: f"Hanging rootogram of {column_names(e)[0]}: counts seen hang from the counts expected",
+        "Counts seen hang from those expected; bars that end within one of zero agree.",
+    ),
+    Drawing(
+        lambda e: _one_law(e, counted=False),
+        _probability,
+        lambda e: f"Share of rows of {column_names(e)[0]} below each value against that of the fitted mixture",
+        "Rows against the fitted mixture: on the diagonal where it holds.",
     ),
     Drawing(
         _many,

@@ -1,6 +1,6 @@
 """Sequences and the states behind them: rows over time in the colours of the best path, probabilities, and moves.
 
-    panels   one for each column (at most MOST), coloured by state;  p(z_t = k | x) stacked;  transmat as a heat map
+panels   one for each column (at most MOST), coloured by state;  p(z_t = k | x) stacked;  transmat as a heat map
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ SAME = 1e-7
 """Relative gap below which two log-likelihoods belong to the same data."""
 
 
-def summary_text(estimator: Any, X: Any = None, **row: Any) -> str:
+def summary_text(estimator: Any, X: Any = None, *, errors: Any = None, level: float = 0.95, **row: Any) -> str:
     """A fitted mixture as text to read or to paste.
 
     Parameters
@@ -50,6 +50,8 @@ def summary_text(estimator: Any, X: Any = None, **row: Any) -> str:
         With ``result_`` and ``params_``.
     X : array or DataFrame (n, d), optional
         The training rows: adds ICL, missing entries and the rows in each component. Other rows get their own criteria.
+    errors : Errors, optional
+        What ``standard_errors`` returned: adds standard errors, intervals of ``level`` and what is to say of them.
     **row
         What else belongs to the rows (``by``).
 
@@ -74,6 +76,12 @@ def summary_text(estimator: Any, X: Any = None, **row: Any) -> str:
     header, rows, shared = component_rows(estimator, seen)
     lines += ["", *table("component", header, rows), *shared]
     said = warnings_of(estimator)
+    if errors is not None:
+        from estep.views.estimates import table_of
+
+        lines += ["", f"Standard errors by {errors.method}, {100 * level:g} % intervals", ""]
+        lines += str(table_of(estimator, errors, level)).split("\n")
+        said = said + [f"{note[0].upper()}{note[1:]}." for note in errors.notes]
     if said:
         lines += ["", "Note", *notes(said)]
     return "\n".join(lines)
