@@ -35,6 +35,10 @@ _HOMES = {
     "PLSA": "estep.estimators.plsa",
     "SaturatedMultinomial": "estep.estimators.saturated_multinomial",
     "ChiSquared": "estep.inference.hypotheses",
+    "Diagnosis": "estep.inference.findings",
+    "Finding": "estep.inference.findings",
+    "Influence": "estep.inference.influence",
+    "Severity": "estep.inference.findings",
     "Errors": "estep.inference.errors",
     "lr_test": "estep.inference.hypotheses",
     "score_test": "estep.estimators.inference_methods",
@@ -86,8 +90,11 @@ _HOMES = {
 _PACKAGES = ("core", "data", "engine", "families", "models", "structures", "testing", "views")
 
 __all__ = [
+    "Diagnosis",
+    "Finding",
     "GMMHMM",
     "HMM",
+    "Influence",
     "PLSA",
     "Bernoulli",
     "Beta",
@@ -129,6 +136,7 @@ __all__ = [
     "SaturatedMultinomial",
     "Segmentation",
     "Selection",
+    "Severity",
     "Status",
     "Student",
     "StudentMixture",
@@ -219,7 +227,9 @@ if TYPE_CHECKING:
     from estep.inference.bootstrap import Bootstrap
     from estep.inference.criteria import criteria
     from estep.inference.errors import Errors, standard_errors
+    from estep.inference.findings import Diagnosis, Finding, Severity
     from estep.inference.hypotheses import ChiSquared, lr_test
+    from estep.inference.influence import Influence
     from estep.inference.labels import align_components
     from estep.inference.lrt import BootstrapLRT
     from estep.inference.rubin import Pooled, pool_estimates

@@ -143,11 +143,10 @@ def test_what_is_refused():
         estep.bootstrap_lrt(
             two, estep.GaussianMixture(3, covariance_type="E", random_state=0).fit(x), x, np.repeat([0, -1], 20)
         )
-    counts = np.random.default_rng(0).poisson(3, size=(40, 1)).astype(float)
-    items = [estep.Mixture(estep.Poisson(), 1, random_state=0).fit(counts), estep.Mixture(estep.Poisson(), 2, random_state=0)]
-    estep.bootstrap_lrt(items[0], items[1].fit(counts), counts, n_boot=1)
+    y = 2 * x[:, 0] + np.random.default_rng(1).normal(size=40)
+    lines = estep.MixtureOfRegressions("linear", 2, n_init=3, random_state=0).fit(x, y)
     with pytest.raises(ValueError, match="read the rows differently"):
-        estep.bootstrap_lrt(items[0], estep.Mixture(estep.Categorical(), 2, random_state=0).fit(counts), counts)
+        estep.bootstrap_lrt(one, lines, x, y)
 
 
 def test_the_statistic_of_mclust():

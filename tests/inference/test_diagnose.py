@@ -1,8 +1,8 @@
 """Every finding on a planted case, silence on clean ones, and the numbers behind them against closed forms and other software.
 
 False alarms: of 280 fits of the true model (40 each of mixtures of normals in one and two columns, of Poisson and gamma laws, a
-trivariate normal, regressions and latent classes) the seeds below were not chosen; the share of findings heavier than a note is
-held to what two tests at one in a hundred allow.
+trivariate normal, regressions and latent classes) six had a finding heavier than a note, where two tests at one in a hundred
+each let through 5.6 on average.
 """
 
 from __future__ import annotations
@@ -50,13 +50,38 @@ def deaths() -> Any:
 
 def test_a_clean_fit_says_that_nothing_was_found_and_what_was_checked(clouds: Any) -> None:
     X, fitted = clouds
-    found = fitted.diagnose(X, n_sim=49)
+    found = fitted.diagnose(X, n_sim=99)
     assert len(found) == 0
     assert found.clean
     text = str(found)
     assert text.startswith("Nothing was found. Checked: convergence, ")
     assert len(found.checked) == 11
     assert found.skipped == ()
+
+
+@pytest.mark.parametrize("name", ["gamma", "counts", "regressions", "classes"])
+def test_other_clean_fits_are_left_in_peace(name: str) -> None:
+    """A test at one in a hundred raises no alarm at these seeds, the first that were tried."""
+    rng = np.random.default_rng(1000)
+    z, x = rng.random(400) < 0.4, rng.normal(size=400)
+    rows: tuple[Any, ...]
+    if name == "gamma":
+        fitted, rows = (
+            estep.Mixture(estep.Gamma(), 2, n_init=3, random_state=0),
+            (np.where(z, rng.gamma(3, size=400), rng.gamma(40, size=400))[:, None],),
+        )
+    elif name == "counts":
+        fitted, rows = (
+            estep.Mixture(estep.Poisson(), 2, n_init=3, random_state=0),
+            (rng.poisson(np.where(z, 1, 12))[:, None] * 1.0,),
+        )
+    elif name == "regressions":
+        fitted = estep.MixtureOfRegressions(n_components=2, n_init=3, random_state=0)
+        rows = (x[:, None], np.where(z, 2 + 3 * x, -6 - x) + rng.normal(size=400))
+    else:
+        fitted = estep.LatentClass(2, n_init=5, random_state=0)
+        rows = ((rng.random((400, 5)) < np.where(z[:, None], 0.9, 0.15)).astype(float),)
+    assert fitted.fit(*rows).diagnose(*rows, n_sim=99).clean
 
 
 # --- how it ended ---
@@ -309,17 +334,17 @@ def test_labels_gaps_and_groups_leave_out_what_they_must(clouds: Any) -> None:
     holes = X.copy()
     holes[::7, 0] = np.nan
     fitted = estep.GaussianMixture(2, n_init=2, random_state=0).fit(holes, y)
-    found = fitted.diagnose(holes, y=y, n_sim=19)
+    found = fitted.diagnose(holes, y=y, n_sim=99)
     assert ("outlying rows", "rows have labels") in found.skipped
     by = np.arange(len(X)) % 2
     grouped = estep.GaussianMixture(2, n_init=2, random_state=0).fit(holes, by=by)
-    assert grouped.diagnose(holes, by=by, n_sim=19).skipped == ()
+    assert grouped.diagnose(holes, by=by, n_sim=99).skipped == ()
 
 
 def test_many_parameters_leave_standard_errors_to_the_user(clouds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     X, fitted = clouds
     monkeypatch.setattr("estep.inference.diagnose.MOST_FREE", 5)
-    found = fitted.diagnose(X, n_sim=9)
+    found = fitted.diagnose(X, n_sim=99)
     assert "give errors=fit.standard_errors(...)" in dict(found.skipped)["influence of single rows"]
     assert "speed of EM" in found.checked
-    assert fitted.diagnose(X, n_sim=9, errors=fitted.standard_errors(X)).skipped == ()
+    assert fitted.diagnose(X, n_sim=99, errors=fitted.standard_errors(X)).skipped == ()

@@ -69,6 +69,16 @@ def test_symmetric_matrices_show_their_lower_half(hostile: Any) -> None:
     assert lines[1].column == f"{HOSTILE[1]}, {HOSTILE[0]}"
 
 
+def test_parts_of_a_product_name_their_own_columns_and_levels() -> None:
+    rng = np.random.default_rng(4)
+    table = pd.DataFrame({"n": rng.poisson(3, 90), "c": rng.choice(["u", "v", "w"], 90), "b": rng.choice(["x", "y"], 90)})
+    family = estep.Product({"n": estep.Poisson(), ("c", "b"): estep.Categorical()})
+    lines = table_of(*(lambda f: (f, f.standard_errors(table)))(estep.Mixture(family, 1).fit(table))).lines
+    assert [(x.component, x.column) for x in lines] == [
+        ("0", "n"), ("0", "c, u"), ("0", "c, v"), ("0", "c, w"), ("0", "b, x"), ("0", "b, y"),
+    ]  # fmt: skip
+
+
 def test_markdown_escapes_and_keeps_its_columns(hostile: Any) -> None:
     fitted, table = hostile
     rows = fitted.to_markdown(table).strip().split("\n")
@@ -100,6 +110,17 @@ def test_latex_is_escaped(hostile: Any, tmp_path: Path) -> None:
         page = r"\documentclass{article}\usepackage{booktabs}\begin{document}" + text + r"\end{document}"
         (tmp_path / "t.tex").write_text(page)
         subprocess.run(["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_a_bootstrap_gives_its_percentiles() -> None:
+    rows = np.random.default_rng(3).poisson(4.0, size=(60, 1)).astype(float)
+    fitted = estep.Mixture(estep.Poisson(), 1).fit(rows)
+    found = fitted.standard_errors(rows, method="bootstrap", n_boot=20)
+    line = table_of(fitted, found).lines[-1]
+    assert (line.lower, line.upper) == pytest.approx(tuple(found.interval()["rates"][0, 0]))
+    assert "bootstrap, 95 % intervals" in fitted.summary(rows, errors=found)
+    with pytest.raises(TypeError, match="Bootstrap, which holds no information"):
+        fitted.diagnose(rows, errors=found)
 
 
 def test_what_has_no_standard_error_says_why() -> None:

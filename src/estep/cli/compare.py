@@ -63,7 +63,14 @@ def _all(plans: list[Plan], options: Any, given: Given, voice: Voice) -> dict[st
     try:
         for todo in plans:
             todo.estimator._ledger = Ledger(told=progress.told, place=f"{todo.name} " if len(plans) > 1 else "")
-            estimator, selection = fitted(todo, options, given)
+            try:
+                estimator, selection = fitted(todo, options, given)
+            except ValueError as error:
+                if len(plans) == 1:
+                    raise
+                voice.note(f"{todo.name} could not be fitted: {error}")
+                found[todo.name] = []
+                continue
             rows = [_single(todo, estimator, options, given)] if selection is None else table_of(selection)
             column = todo.name if len(plans) > 1 else ""
             found[todo.name] = [_named(todo, row, column) for row in rows]

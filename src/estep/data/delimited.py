@@ -13,6 +13,7 @@ from estep.data.sql import literal
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
 DELIMITERS = (",", ";", "\t", "|")
+FIRST = 20
 
 
 def csv_reader(connection: Any, files: list[str], query: str | None, reading: Any) -> str:
@@ -32,9 +33,11 @@ def _reader(connection: Any, files: list[str], encoding: str | None, header: boo
     if encoding is not None:
         options += f", encoding = {literal(encoding)}"
     delimiter, skipped = connection.execute(f"SELECT Delimiter, SkipRows FROM sniff_csv({file}, {options})").fetchone()
+    if skipped and (other := _commoner(connection, file, options, delimiter)) is not None:
+        delimiter, skipped = other, 0
     peek = f"header = false, {options}, delim = {literal(delimiter)}, skip = {skipped}, null_padding = true"
     first = connection.execute(f"SELECT * FROM read_csv({file}, {peek}) LIMIT 1").fetchone()
-    if first is not None and len(first) == 1 and first[0]:  # nothing was found to part fields: does the first line know better?
+    if first and first[0] and not any(first[1:]):  # nothing there parts the first line: does it know better?
         delimiter = next((sign for sign in DELIMITERS if sign in first[0]), delimiter)
         first = first[0].split(delimiter)
     if header is None:
@@ -42,6 +45,22 @@ def _reader(connection: Any, files: list[str], encoding: str | None, header: boo
     dialect = f"header = {str(header).lower()}, delim = {literal(delimiter)}, skip = {skipped}, {options}"
     connection.execute(f"SELECT * FROM read_csv({file}, {dialect}) LIMIT 1")
     return f"read_csv([{', '.join(map(literal, files))}], {dialect})"
+
+
+def _commoner(connection: Any, file: str, options: str, delimiter: str) -> str | None:
+    """The sign that parts the first lines alike from the very first on, where ``delimiter`` does not: "a;b" over "0,1;0,2"."""
+    import duckdb
+
+    whole = f"header = false, {options}, delim = '\x1f', quote = '', escape = '', skip = 0, null_padding = true"
+    try:
+        rows = connection.execute(f"SELECT * FROM read_csv({file}, {whole}) LIMIT {FIRST}").fetchall()
+    except duckdb.Error:  # the file is read as it was found, and says itself what is wrong with it
+        return None
+    lines = [row[0] or "" for row in rows]
+    if len(lines) < 2 or delimiter in lines[0]:
+        return None
+    alike = [sign for sign in DELIMITERS if sign in lines[0] and len({line.count(sign) for line in lines}) == 1]
+    return alike[0] if alike else None
 
 
 def _uneven(file: str, encoding: str | None) -> str | None:

@@ -214,6 +214,8 @@ def _files(path: str) -> list[str]:
     stems = {name.split(".")[0]: name for name in names}
     near = [stems[stem] for stem in difflib.get_close_matches(os.path.basename(path).split(".")[0], stems, n=3)]
     near = near or [name for name in sorted(names) if _suffix(name) in READERS][:3]
+    if any(sign in path for sign in "*?["):
+        raise ValueError(f"no file has a name like {path} (quote the pattern, so that the shell leaves it alone)")
     hint = f"; did you mean {' or '.join(os.path.join(os.path.dirname(path), name) for name in near)}?" if near else ""
     raise ValueError(f"there is no file {path}{hint}")
 

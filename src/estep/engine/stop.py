@@ -2,7 +2,8 @@
 
 Successive gains g1, g2 of a linearly converging run have the ratio a = g2 / g1, so what is left after g2 is g2 a / (1 - a).
 The run stops when that is at most ``tol`` nats per unit weight CALM times in a row, with the largest of the recent ratios
-(fast directions die first, and the slow one decides). Gains lost in rounding stop it as well, and say so.
+(fast directions die first, and the slow one decides). Gains lost in rounding stop it as well, and say so: those of the
+size of rounding, and, since EM climbs, a small fall (of an ill-conditioned objective) and what is no larger than twice it.
 
 Source: Boehning et al. (1994), Ann. Inst. Statist. Math. 46:373; McLachlan & Peel (2000) section 2.11.
 """
@@ -19,11 +20,18 @@ from estep.engine.state import StopMemory
 
 CALM = 3
 ROUNDING = 8.0 * float(np.finfo(float).eps)
+TREMOR = 1e-9
 
 
 def lost_in_rounding(objective: float) -> float:
     """The size below which a change of ``objective`` cannot be told from rounding (relative: 8 epsilon)."""
     return ROUNDING * (1.0 + abs(objective))
+
+
+def _trembling(gain: float, last: float, floor: float, objective: float) -> bool:
+    """Whether a gain is lost in rounding: too small to be told from it, a small fall, or no larger than the fall before."""
+    small = TREMOR * (1.0 + abs(objective))
+    return abs(gain) <= floor or -small <= gain < 0.0 or (-small <= last < 0.0 and gain <= -2.0 * last)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +43,8 @@ class Aitken:
     def note(self, memory: StopMemory, gain: float, objective: float, target: float) -> StopMemory:
         """The memory after a plain step that gained ``gain``; ``target`` is tol times the weight."""
         floor = lost_in_rounding(objective)
-        flat = int(memory.flat) + 1 if abs(gain) <= floor else 0
+        lost = _trembling(gain, float(memory.gain), floor, objective)
+        flat = int(memory.flat) + 1 if lost else max(int(memory.flat) - 1, 0)
         rates = memory.rates
         if np.isfinite(memory.gain) and memory.gain > floor and gain > floor:
             rates = np.append(rates, gain / memory.gain)[-CALM:]

@@ -25,6 +25,7 @@ SMALL_RANGE = 1 << 12
 READERS = ("pyarrow", "polars", "pandas")
 HINT = "X must hold numbers, with NaN where missing"
 REMEDY = "encode or drop columns of text"
+MENDED = "mend it, or write NaN where the value is missing"
 
 
 def read_columns(self: Any, X: Any, family: Any, *, reset: bool) -> Any:
@@ -58,10 +59,15 @@ def read_matrix(self: Any, X: Any, reset: bool, sparse: bool = False, infinite: 
             ensure_all_finite=False if infinite else "allow-nan",
             accept_sparse="csr" if sparse else False,
         )
-    except ValueError as error:
-        if not str(error).startswith(("could not convert", "setting an array")):
+    except (ValueError, TypeError) as error:
+        told = str(error)
+        if told.startswith("Input X contains infinity") and (where := _infinite(X)) is not None:
+            raise ValueError(f"{told.rstrip('.')}: {where}; {MENDED}") from None
+        if isinstance(error, ValueError) and not told.startswith(("could not convert", "setting an array")):
             raise
         _refuse_text(X)
+        if isinstance(error, TypeError):
+            raise
         raise ValueError(f"{HINT}: {error}; {REMEDY}") from None
     if sparse and _kind(x) == "sparse":
         return _compressed(x)
@@ -190,7 +196,10 @@ def _read_each(self: Any, X: Any, wanted: Sequence[int], unread: Sequence[int], 
         x[:, j] = coded(values, levels[j], f"X: column {names[j]!r}")
     if reset and wanted:
         self.levels_ = levels
-    check_array(x, ensure_all_finite=False if infinite else "allow-nan", input_name="X", estimator=self)
+    if not infinite and np.isinf(x).any():
+        row, j = np.argwhere(np.isinf(x))[0]
+        raise ValueError(f"Input X contains infinity: column {names[j]!r} in row {row}; {MENDED}")
+    check_array(x, ensure_all_finite="allow-nan" if not infinite else False, input_name="X", estimator=self)
     _refuse_huge(x)
     return x
 
@@ -327,6 +336,15 @@ def numbers_of(column: Any, name: str) -> Array:
         except (TypeError, ValueError):
             raise ValueError(f"{HINT}: column {name!r} holds {value!r} in row {i}; {REMEDY}") from None
     return out
+
+
+def _infinite(X: Any) -> str | None:
+    """Words about the first infinity in a table or an array of numbers, where there is one."""
+    values = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
+    with np.errstate(over="ignore"):
+        rows, columns = np.nonzero(np.isinf(values.astype(float)))
+    names = column_names(X) or [f"x{j}" for j in range(values.shape[1])]
+    return f"column {names[columns[0]]!r} in row {rows[0]}" if rows.size else None
 
 
 def _refuse_text(X: Any) -> None:

@@ -35,8 +35,15 @@ def _rows(self: Any, arguments: Arguments) -> tuple[Rows, Any]:
     return rows, places[: rows.n]
 
 
+def _refuse_bootstraps(errors: Any) -> None:
+    """Raise TypeError on standard errors without information."""
+    if errors is not None and not isinstance(errors, Errors):
+        raise TypeError(f"errors is a {type(errors).__name__}, which holds no information; give those of method='oakes'")
+
+
 def diagnosis_of(self: Any, arguments: Arguments, errors: Errors | None, n_sim: int, seed: int) -> Diagnosis:
     """The findings about all that a user gave for the rows."""
+    _refuse_bootstraps(errors)
     rows, places = _rows(self, arguments)
     return diagnosing.diagnose(
         self.result_.model,
@@ -52,6 +59,7 @@ def diagnosis_of(self: Any, arguments: Arguments, errors: Errors | None, n_sim: 
 
 def influence_of(self: Any, arguments: Arguments, errors: Errors | None) -> Influence:
     """Influence of all that a user gave for the rows."""
+    _refuse_bootstraps(errors)
     rows, places = _rows(self, arguments)
     data = rows.data(self.n_jobs)
     if errors is None:
@@ -82,7 +90,7 @@ def diagnose(
     errors : Errors or None
         What ``standard_errors`` returned; None finds them (two passes a free parameter, up to 150).
     n_sim, seed
-        Data sets drawn from the fit for the p value of its law (0 leaves it out), and their seed.
+        Data sets drawn from the fit for the p value of its law (99 at least; 0 leaves it out), and their seed.
 
     Returns
     -------

@@ -143,7 +143,8 @@ def summary(self: Any, X: Any = None, *, by: Any = None, errors: Any = None, lev
     row = {} if by is None else {"by": by}
     if errors is True:
         if X is None:
-            raise ValueError("errors=True finds standard errors from the rows of the fit; give X, or errors=fit.standard_errors(X)")
+            words = "errors=True finds standard errors from the rows of the fit"
+            raise ValueError(f"{words}; give X, or errors=fit.standard_errors(X)")
         errors = self.standard_errors(X, **row)
     return summary_text(self, X, errors=errors or None, level=level, **row)
 

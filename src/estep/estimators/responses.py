@@ -7,6 +7,8 @@ responses become codes 0 .. m - 1 in the order of ``classes_``. Every error name
 from __future__ import annotations
 
 import dataclasses
+import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -92,20 +94,33 @@ def _by_formula(self: Any, X: Any, formula: str, attribute: str, reset: bool) ->
         try:
             made = formulaic.model_matrix(formula, table, na_action="ignore", output="pandas")
         except Exception as error:
-            raise ValueError(
-                f"formula {formula!r} cannot be read on X (columns {list(table.columns[:SHOWN])}): {error}"
-            ) from None
+            raise _unread(formula, table, error) from None
         setattr(self, attribute, made.model_spec)
         if attribute == "formula_":
             self.n_features_in_ = table.shape[1]
             self.feature_names_in_ = np.asarray(table.columns, dtype=object)
+            self._texts = tuple(j for j, kind in enumerate(table.dtypes) if kind.kind not in "biuf")
     spec = getattr(self, attribute)
     sides = spec if hasattr(spec, "rhs") else None
     right = spec if sides is None else sides.rhs
-    matrix = right.get_model_matrix(table, na_action="ignore", output="pandas")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", formulaic.errors.DataMismatchWarning)
+            matrix = right.get_model_matrix(table, na_action="ignore", output="pandas")
+    except Exception as error:
+        raise _unread(formula, table, error) from None
     intercept = "Intercept" in matrix.columns
     matrix = matrix.drop(columns="Intercept") if intercept else matrix
     return Frame(np.asarray(matrix, dtype=float), tuple(map(str, matrix.columns)), intercept, _left(sides, table))
+
+
+def _unread(formula: str, table: Any, error: Exception) -> ValueError:
+    """Why a formula has no meaning on a table, in plain text."""
+    told = re.sub(r"\x1b\[[0-9;]*m|[\u29da\u29db]", "", str(error)).split("\n\n")[0]
+    if isinstance(error, Warning) and (levels := re.search(r"\{.*\}", told)):
+        seen = "has no value in a row" if "nan" in levels[0] else f"holds {levels[0]}, which the fit did not see"
+        told = f"a column of categories {seen}; map it to a level that the fit saw, or drop such rows"
+    return ValueError(f"formula {formula!r} cannot be read on X (columns {list(table.columns[:SHOWN])}): {told}")
 
 
 def _left(sides: Any, table: Any) -> Any:
@@ -136,7 +151,9 @@ def read_response(self: Any, y: Any, family: Any, n: int, *, reset: bool) -> Arr
     """The response as the family reads it, NaN where missing; where there is none (in predict) all of it is missing."""
     if y is None:
         if reset:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+            told = getattr(self, "formula", None)
+            hint = "" if told is None else f", and formula {told!r} has no response; write 'y ~ ...' with its column's name"
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None{hint}")
         return np.full(n, np.nan)
     values = np.asarray(y) if not hasattr(y, "to_numpy") else y.to_numpy()
     if values.ndim == 2 and values.shape[1] == 1:

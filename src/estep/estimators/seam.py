@@ -35,6 +35,7 @@ from estep.estimators.starts import Task
 from estep.estimators.warnings import warn_of
 from estep.estimators.watching import watcher
 from estep.models.latent import Latent
+from estep.start.plan import rule_names
 from estep.structures.grouped import Grouped
 from estep.structures.iid import Iid
 
@@ -78,9 +79,20 @@ def _refuse_negative(x: Any, family: str) -> None:
     raise ValueError(f"Negative values in data: X holds {low:g}{where}, but {family} reads values >= 0; correct or shift them")
 
 
+def _check_names(self: Any, family: Any) -> None:
+    """Raise where a family is a class or a text, or where ``init`` names no rule, whatever the number of components."""
+    if isinstance(family, type | str):
+        what = f"the class {family.__name__}" if isinstance(family, type) else f"the text {family!r}"
+        name = family.__name__ if isinstance(family, type) else "Poisson"
+        raise TypeError(f"family is {what}; give an instance, such as {name}()")
+    if isinstance(self.init, str):
+        rule_names(self.init, 1, 1)
+
+
 def fit_latent(self: Any, arguments: Arguments, spec: Spec) -> Any:
     """Fit ``spec`` to the user's rows and publish the result on the estimator."""
     check_settings(self)
+    _check_names(self, spec.family)
     arguments = dataclasses.replace(arguments, X=table_of(arguments.X))
     family, k = spec.family, spec.k + int(spec.noise)
     if hasattr(family, "by_name"):

@@ -40,7 +40,7 @@ def log_table(values: Array, means: Array, sizes: Array) -> Array:
     v, mu, s = values[:, None], means[:, None, :], sizes[:, None, :]
     w = (v - mu) / (s + mu)
     with np.errstate(divide="ignore", invalid="ignore"):
-        near = log_poisson(v, mu * (v + s) / (s + mu)) + s * (np.log1p(w) - w)
+        near = log_poisson(v, mu * (v + s) / (s + mu)) + s * (_log1p(w, v + s, s + mu) - w)
         table = near + log_stirling(v + s) - log_stirling(s) - np.log1p(v / s)
     return np.where((mu == 0) & (v > 0), -np.inf, table)
 
@@ -50,7 +50,12 @@ def slopes(values: Array, means: Array, sizes: Array) -> Pair:
     v, mu, s = values[:, None], means[:, None, :], sizes[:, None, :]
     w = (v - mu) / (s + mu)
     by_mean = s * (v - mu) / (np.maximum(mu, FLOOR) * (s + mu))
-    return by_mean, np.log1p(w) - w + _digamma_gap(v + s) - _digamma_gap(s)
+    return by_mean, _log1p(w, v + s, s + mu) - w + _digamma_gap(v + s) - _digamma_gap(s)
+
+
+def _log1p(w: Array, above: Array, below: Array) -> Array:
+    """``log(1 + w)`` of ``w = above / below - 1``, which rounds to -1 where a mean is far larger than count and size."""
+    return np.where(w < -0.5, np.log(above / below), np.log1p(np.maximum(w, -0.5)))
 
 
 def _digamma_gap(y: Array) -> Array:

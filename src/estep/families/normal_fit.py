@@ -150,7 +150,8 @@ def dying(params: NormalParams, stats: NormalStats, moving: NDArray[np.bool_], t
     for k in np.flatnonzero((shrinkage < SHRUNK) & moving):
         return Collapsed(int(k), f"its smallest variance fell to {shrinkage[k]:.1e} of the pooled one in the same direction")
     if (flat := flattest(params)) is not None and moving[flat]:
-        return Collapsed(flat, "its covariance is singular to rounding: some columns follow from others in it, or rows are too few")
+        why = "some columns follow from others in it, or rows are too few"
+        return Collapsed(flat, f"its covariance is singular to rounding: {why}")
     if len(shrinkage) == 1 and params.covariances.ndim == 3 and (ratio := spread_in_data(params, total)) < SHRUNK:
         return Collapsed(0, f"its smallest variance fell to {ratio:.1e} of the data's in the same direction")
     return None
@@ -164,7 +165,7 @@ def flattest(params: NormalParams) -> int | None:
     if params.covariances.ndim == 2:
         return None
     diagonals = [np.diagonal(a, axis1=1, axis2=2) for a in (factored(params).precision, params.covariances)]
-    flat = np.flatnonzero(1.0 < ROUNDED * params.means.shape[1] * (diagonals[0] * diagonals[1]).sum(axis=1))
+    flat = np.flatnonzero(ROUNDED * params.means.shape[1] * (diagonals[0] * diagonals[1]).sum(axis=1) > 1.0)
     return int(flat[0]) if flat.size else None
 
 

@@ -92,7 +92,9 @@ def numbers(value: Any, argument: str) -> Array:
     try:
         return np.array(value, dtype=float)
     except (TypeError, ValueError):
-        raise ValueError(f"{argument} must be an array of numbers, got {type(value).__name__}") from None
+        entries = value.ravel().tolist() if isinstance(value, np.ndarray) else []
+        text = next((f", of {entry!r}" for entry in entries if isinstance(entry, str)), "")
+        raise ValueError(f"{argument} must be an array of numbers, got {type(value).__name__}{text}") from None
 
 
 def _shaped(array: Array, shape: tuple[int, ...], argument: str) -> Array:

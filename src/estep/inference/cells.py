@@ -66,7 +66,9 @@ class Work:
         began = time.perf_counter()
         model = clone(self.estimator).set_params(**settings)
         if self.scouting:
-            model.set_params(n_init=1, tol=max(model.tol, SCOUT / len(self.X)))
+            legal = isinstance(model.n_init, int | np.integer) and model.n_init > 0 and isinstance(model.tol, float | int)
+            if legal and model.tol >= 0:  # what is not is refused by the fit
+                model.set_params(n_init=1, tol=max(model.tol, SCOUT / len(self.X)))
         model._shared_starts, model._enclosed = self.starts, True  # Ctrl-C ends the whole table
         ledger = getattr(self.estimator, "_ledger", None)
         words = ", ".join(f"{name}={value}" for name, value in settings.items())

@@ -165,9 +165,11 @@ def refitted(errors: Errors, data: Memory) -> Any:
                 break
         for _ in range(STEPS):
             vector = em_map(point, vector)
+            if not np.isfinite(vector).all():  # a component that no drawn row belongs to
+                return None
     except NO_POINT:
         return None
-    return point.params_at(vector) if np.isfinite(vector).all() else None
+    return point.params_at(vector)
 
 
 # --- measures ---

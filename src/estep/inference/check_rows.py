@@ -24,8 +24,8 @@ from estep.inference.scene import Scene, complete_rows, drawn, some
 
 MOVES = 2.0
 """Standard errors by which one row may move a parameter before it is a finding."""
-ALARM = 0.01
-RATIO, MOST_DRAWN = 100, 100_000
+ALARM = 0.002
+RATIO, MOST_DRAWN = 500, 200_000
 LISTED = 8
 
 

@@ -6,8 +6,8 @@
     single rows           influence, and rows outside the model
     the law               distance between rows and model, with a p value from drawn data sets
 
-A check that a model does not admit is named with the reason. Two checks are tests: outlying rows and the law each report what
-happens in one of a hundred fits of the true model at most; influential rows and the rest follow fixed bars.
+A check that a model does not admit is named with the reason. Two checks are tests: under the true model the law is doubted in
+one fit of a hundred, outlying rows are reported in one of five hundred; influential rows and the rest follow fixed bars.
 """
 
 from __future__ import annotations
@@ -69,8 +69,9 @@ def _no_densities(scene: Scene) -> str:
 
 
 def _no_law(scene: Scene) -> str:
-    if scene.n_sim == 0:
-        return "n_sim is 0"
+    if (scene.n_sim + 1) * check_law.ALARM < 1:
+        least = round(1 / check_law.ALARM) - 1
+        return f"n_sim={scene.n_sim} data sets cannot give a p value of {check_law.ALARM}; take {least} or more"
     return check_law.law_of(scene).why or _no_errors(scene)
 
 
@@ -114,7 +115,7 @@ def diagnose(
     numbers : ints (n,) or None
         The rows' places in what a user gave.
     n_sim, seed
-        Data sets drawn for the p value of the law (0 leaves it out), and their seed.
+        Data sets drawn for the p value of the law (99 at least; 0 leaves it out), and their seed.
 
     Examples
     --------

@@ -18,6 +18,7 @@ from estep.core.record import Array
 from estep.core.result import Result
 from estep.core.rows import count, is_sparse, take
 from estep.data.memory import Memory
+from estep.families.censored import Censored
 from estep.families.noise import WithNoise
 from estep.inference.errors import Errors
 from estep.inference.rate import Rate
@@ -98,6 +99,8 @@ class Scene:
             return "rows have labels"
         if not hasattr(getattr(model, "family", None), "sample"):
             return f"{type(getattr(model, 'family', model)).__name__} cannot draw rows"
+        if isinstance(model.family, Censored):
+            return "values are known to intervals"
         if getattr(model.family, "exposure", None) is not None:
             return "rows have exposures"
         return ""

@@ -2,21 +2,21 @@
 
     z_1 ~ pi,   z_t | z_{t-1} = i ~ A_i,   x_t | z_t = k ~ p(. | theta_k),   l_tk = e^{logb_tk - max_k logb_tk}
 
-E-step (rows of alpha sum to c_t; v is scaled by its own sum, which leaves every result alone)
+E-step
 
-    alpha_1 = pi l_1,   alpha_t = (alpha_{t-1} A) l_t / c_{t-1},   c_t = sum_k alpha_tk,   log p(x_t | x_<t) = log c_t + max_k logb_tk
-    u_T = stop (ones),  u_t = A v_{t+1},   v_t = l_t u_t / sum v_{t+1}
+    alpha_1 = pi l_1,   alpha_t = (alpha_{t-1} A) l_t,   c_t = sum alpha_t / sum alpha_{t-1}
+    log p(x_t | x_<t) = log c_t + max_k logb_tk
+    u_T = stop (ones),  u_t = A v_{t+1},   v_t = l_t u_t
     z_t = alpha_t . u_t,   resp_t = alpha_t u_t / z_t,   pairs_ij = A_ij sum_t alpha_ti v_{t+1,j} / z_t
 
-M-step   pi = first / sum first,   A_i = pairs_i / sum_j pairs_ij            (in ``structures/chain.py``)
-
-Dividing by c one step late keeps the division off the path from one step to the next. Numbers that fall below the smallest
-double are lost, which matters only to paths that the rest of the sequence makes likely again; with every factor at most one,
-what is lost in likelihood is below 1e-308 / (c_t z_t / (c_t sum v_{t+1})), so each c_t, sum v_t and z_t / (c_t sum v_{t+1}) is
-compared with FLOOR: below it a kernel returns the row, and its caller turns to ``chain_log.py``.
+A row of alpha or v whose sum falls below RESCALED is divided by it, which leaves every result alone; it happens once in many
+steps, so that no division is on the path from one step to the next. Numbers that fall below the smallest double are lost, which
+matters only to paths that the rest of the sequence makes likely again. With factors of at most one, the likelihood that is lost
+at t is below 1e-308 / (RESCALED FLOOR) of that of all paths as long as c_t, the same for v, and z_t / (sum alpha_t sum v_{t+1})
+are above FLOOR: below it a kernel returns the row, and its caller turns to ``chain_log.py``.
 
 A transition matrix may change with time (``which[t]`` names the one that leads into row t), and one with many zeros is gone
-through by lists of predecessors and successors.
+through by lists of predecessors and successors (``chain_listed.py``).
 
 symbol   variable         shape
 pi       start            (k,)
@@ -42,8 +42,8 @@ from numpy.typing import NDArray
 from estep.core.record import Array
 from estep.kernels.lazy import compiled
 
-FLOOR = 1e-100
-"""Smallest scale for which scaled recursions are trusted."""
+FLOOR, RESCALED = 1e-100, 1e-30
+"""Smallest scale for which scaled recursions are trusted; sum below which a row is divided by it."""
 SPARSE_STATES, SPARSE_SHARE = 8, 0.25
 """From how many states on, and up to which share of entries that are not zero, transitions are gone through by lists."""
 TILE_VALUES = 1 << 15
@@ -120,53 +120,50 @@ def forward(
 ) -> int:
     """Fill ``alpha`` and ``scale`` for sequences that end at ``ends``; returns how many failed.
 
-    ``fresh``: the first row begins a sequence, else ``carry`` is the filtered distribution before it; ``final``: the last row
-    ends one, else ``carry`` becomes its filtered distribution. Where a sequence ends, its last scale includes the probability
-    of ending. ``failed`` (s,) is -1, or the row whose scale is below FLOOR, after which nothing is filled.
+    ``fresh``: the first row begins a sequence, else ``carry`` (k,) is the filtered distribution before it; ``final``: the last
+    row ends one, else ``carry`` becomes its filtered distribution. Where a sequence ends, its last scale includes the
+    probability of ending. ``failed`` (s,) is -1, or the row whose scale is below FLOOR, after which nothing is filled.
     """
-    k, listed, varying, lost, begin, m = start.size, moves.sources.size > 0, moves.which.size > 0, 0, 0, 0
-    into, heads, sources = moves.into, moves.before, moves.sources
+    k, into, varying, lost, begin, m = start.size, moves.into, moves.which.size > 0, 0, 0, 0
     for s in range(ends.size):
-        end, r = ends[s], 1.0
+        end, total = ends[s], 1.0
         failed[s] = -1
         for t in range(begin, end):
             c = 0.0
-            if t == begin and (fresh or s > 0):
-                for j in range(k):
-                    alpha[t, j] = start[j] * like[t, j]
-                    c += alpha[t, j]
-            else:
-                if varying:
-                    m = moves.which[t]
-                for j in range(k):
+            if varying:
+                m = moves.which[t]
+            for j in range(k):
+                a = start[j]
+                if t > begin:
                     a = 0.0
-                    if t == begin:
-                        for i in range(k):
-                            a += carry[i] * into[m, j, i]
-                    elif listed:
-                        for p in range(heads[j], heads[j + 1]):
-                            a += alpha[t - 1, sources[p]] * into[m, j, sources[p]]
-                    else:
-                        for i in range(k):
-                            a += alpha[t - 1, i] * into[m, j, i]
-                    a *= like[t, j] * r
-                    alpha[t, j] = a
-                    c += a
-            scale[t] = c
-            if not FLOOR <= c < math.inf:
+                    for i in range(k):
+                        a += alpha[t - 1, i] * into[m, j, i]
+                elif s == 0 and not fresh:
+                    a = 0.0
+                    for i in range(k):
+                        a += carry[i] * into[m, j, i]
+                a *= like[t, j]
+                alpha[t, j] = a
+                c += a
+            scale[t] = c / total
+            if not FLOOR * total <= c < math.inf:
                 failed[s] = t
                 break
-            r = 1.0 / c
+            total = c
+            if c < RESCALED:
+                total = 1.0
+                for j in range(k):
+                    alpha[t, j] /= c
         if failed[s] < 0 and (final or s < ends.size - 1):
             ending = 0.0
             for j in range(k):
                 ending += alpha[end - 1, j] * stop[j]
-            if not ending >= FLOOR * scale[end - 1]:
+            if not ending >= FLOOR * total:
                 failed[s] = end - 1
-            scale[end - 1] = ending
+            scale[end - 1] *= ending / total
         elif failed[s] < 0:
             for j in range(k):
-                carry[j] = alpha[end - 1, j] * r
+                carry[j] = alpha[end - 1, j] / total
         lost += failed[s] >= 0
         begin = end
     return lost
@@ -188,51 +185,45 @@ def backward(
     """Fill ``resp`` (k, n) for sequences that end at ``ends``, weighted by ``weight`` (s,); returns how many failed.
 
     ``alpha`` is what ``forward`` left; it becomes ``weight alpha_t / z_t``, ``like`` becomes v, and alpha of the last row of a
-    sequence zero, so that ``pairs`` are a sum of outer products over neighbouring rows. ``final``: the last row ends a sequence,
-    else ``carry`` is v of the row after it; ``carry`` becomes v of the first row. ``failed`` (s,) is set for a sequence
-    that would lose digits; those, and those that failed before, are zero everywhere.
+    sequence zero, so that ``pairs`` are a sum of outer products over neighbouring rows. ``final``: the last row ends a
+    sequence, else ``carry`` (k,) is v of the row after it; ``carry`` becomes v of the first row. ``failed`` (s,) is set for a
+    sequence that would lose digits; those, and those that failed before, are zero everywhere.
     """
-    k, listed, varying, lost, m = stop.size, moves.targets.size > 0, moves.which.size > 0, 0, 0
-    out, heads, targets, u = moves.out, moves.after, moves.targets, np.empty(k)
+    k, out, varying, lost, m, u = stop.size, moves.out, moves.which.size > 0, 0, 0, np.empty(stop.size)
     for s in range(ends.size - 1, -1, -1):
-        begin, d = (ends[s - 1] if s > 0 else 0), 1.0
-        for t in range(ends[s] - 1, begin - 1, -1):
-            if failed[s] >= 0:
-                break
-            last = t == ends[s] - 1 and (final or s < ends.size - 1)
-            z, c = 0.0, 0.0
-            if last:
-                for i in range(k):
-                    u[i] = stop[i]
-                    z += alpha[t, i] * u[i]
-                    c += alpha[t, i]
-            else:
-                if varying:
-                    m = moves.which[t + 1]
-                for i in range(k):
+        begin, final_row, total = (ends[s - 1] if s > 0 else 0), ends[s] - 1, 1.0
+        for t in range(final_row, begin - 1 if failed[s] < 0 else final_row, -1):
+            last, z, c, d = t == final_row and (final or s < ends.size - 1), 0.0, 0.0, 0.0
+            if varying and not last:
+                m = moves.which[t + 1]
+            for i in range(k):
+                a = stop[i]
+                if t < final_row:
                     a = 0.0
-                    if t == ends[s] - 1:
-                        for j in range(k):
-                            a += out[m, i, j] * carry[j]
-                    elif listed:
-                        for p in range(heads[i], heads[i + 1]):
-                            a += out[m, i, targets[p]] * like[t + 1, targets[p]]
-                    else:
-                        for j in range(k):
-                            a += out[m, i, j] * like[t + 1, j]
-                    u[i] = a
-                    z += alpha[t, i] * a
-                    c += alpha[t, i]
-            share, r, limit, d = weight[s] / z, 1.0 / d, FLOOR * c * d, 0.0
+                    for j in range(k):
+                        a += out[m, i, j] * like[t + 1, j]
+                elif not last:
+                    a = 0.0
+                    for j in range(k):
+                        a += out[m, i, j] * carry[j]
+                u[i] = a
+                z += alpha[t, i] * a
+                c += alpha[t, i]
+            share, limit = weight[s] / z, FLOOR * c * total
             for i in range(k):
                 g = alpha[t, i] * share
                 resp[i, t] = g * u[i]
                 alpha[t, i] = 0.0 if last else g
-                x = like[t, i] * u[i] * r
-                like[t, i] = x
-                d += x
-            if not (z >= limit and FLOOR <= d < math.inf):
+                like[t, i] *= u[i]
+                d += like[t, i]
+            if not (z >= limit and FLOOR * total <= d < math.inf):
                 failed[s] = t
+                break
+            total = d
+            if d < RESCALED:
+                total = 1.0
+                for i in range(k):
+                    like[t, i] /= d
         if failed[s] >= 0:
             lost += 1
             for t in range(begin, ends[s]):
@@ -240,7 +231,7 @@ def backward(
                     alpha[t, i] = like[t, i] = resp[i, t] = 0.0
         elif s == 0:
             for i in range(k):
-                carry[i] = like[0, i] / d
+                carry[i] = like[0, i] / total
     return lost
 
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from estep.core.assign import ImpossibleRow
 from estep.core.record import Array
-from estep.kernels import chain, chain_log
+from estep.kernels import chain, chain_listed, chain_log
 from estep.kernels.chain import Moves, moves_of
 
 BUDGET = 1 << 21
@@ -166,6 +166,11 @@ def columnwise(columns: Array, rows: slice) -> Logb:
     return lambda _: columns[:, rows].T
 
 
+def kernels_of(moves: Moves) -> Any:
+    """The recursions for these moves: through all states, or through lists where there are lists."""
+    return chain_listed if moves.sources.size else chain
+
+
 def columns_of(logb: Logb, span: Span) -> Array:
     """Log densities of a span, component by component (k, n)."""
     return np.ascontiguousarray(logb(span.rows).T, dtype=float)
@@ -179,7 +184,8 @@ def filtered(law: Law, logb: Logb, span: Span, carry: Array) -> Filtered:
     failed = np.empty(len(span.ends), dtype=np.int64)
     chain.likelihoods(columns, like, top)
     moves = law.moves.part(span.rows)
-    lost = chain.forward(law.start, moves, law.stop, like, span.ends, span.fresh, span.final, carry, alpha, scale, failed)
+    run = kernels_of(moves).forward
+    lost = run(law.start, moves, law.stop, like, span.ends, span.fresh, span.final, carry, alpha, scale, failed)
     return Filtered(columns, like, alpha, scale, top, carry, failed, lost)
 
 
@@ -222,9 +228,10 @@ def _smooth_whole(law: Law, logb: Logb, group: Group, origin: int, collect: Take
     nothing = np.zeros(law.start.size)
     seen = filtered(law, logb, span, nothing)
     resp, steps = ROOMS.of("resp", *seen.columns.shape), seen.steps
-    lost = chain.backward(moves, law.stop, seen.like, span.ends, True, nothing, seen.alpha, span.weight, resp, seen.failed)
+    run = kernels_of(moves)
+    lost = run.backward(moves, law.stop, seen.like, span.ends, True, nothing, seen.alpha, span.weight, resp, seen.failed)
     pairs = np.zeros_like(sums.pairs)
-    chain.add_pairs(moves, seen.alpha, seen.like, np.zeros(law.start.size), pairs)
+    run.add_pairs(moves, seen.alpha, seen.like, np.zeros(law.start.size), pairs)
     sums.pairs += pairs * law.moves.out
     for s in np.flatnonzero(seen.failed >= 0) if lost else ():
         rows = slice(int(span.begins[s]), int(span.ends[s]))
@@ -272,10 +279,11 @@ def _block(law: Law, logb: Logb, span: Span, carry: Array, ahead: Array, sums: S
     """``resp`` of a block of a long sequence, or None where digits would be lost; ``ahead`` becomes v of its first row."""
     moves, seen, beyond, v = law.moves.part(span.rows), filtered(law, logb, span, carry), ahead.copy(), ahead.copy()
     resp = ROOMS.of("resp", *seen.columns.shape)
-    if chain.backward(moves, law.stop, seen.like, span.ends, span.final, v, seen.alpha, span.weight, resp, seen.failed):
+    run = kernels_of(moves)
+    if run.backward(moves, law.stop, seen.like, span.ends, span.final, v, seen.alpha, span.weight, resp, seen.failed):
         return None
     pairs = np.zeros_like(sums.pairs)
-    chain.add_pairs(moves, seen.alpha, seen.like, beyond, pairs)
+    run.add_pairs(moves, seen.alpha, seen.like, beyond, pairs)
     sums.pairs += pairs * law.moves.out
     ahead[:] = v
     return resp

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from estep.core.record import Array
+from estep.inference.bootstrap import Bootstrap
 from estep.inference.errors import Errors
 from estep.inference.intervals import wald
 from estep.views.layout import Row, table
@@ -134,13 +135,13 @@ class EstimateTable:
 FIELDS = dataclasses.fields(Line)
 
 
-def table_of(estimator: Any, errors: Errors | None = None, level: float = 0.95) -> EstimateTable:
-    """The estimates of a fit, with standard errors and Wald intervals where ``errors`` are given.
+def table_of(estimator: Any, errors: Errors | Bootstrap | None = None, level: float = 0.95) -> EstimateTable:
+    """The estimates of a fit; with ``errors`` standard errors and intervals, Wald's or of a bootstrap its percentiles.
 
     Parameters
     ----------
     estimator : fitted estimator
-    errors : Errors or None
+    errors : Errors, Bootstrap or None
         What ``estimator.standard_errors(X)`` returned.
     level : float
         Of the intervals.
@@ -161,7 +162,7 @@ def table_of(estimator: Any, errors: Errors | None = None, level: float = 0.95) 
         found = {name: value for name, value in named if value is not None}
         lines = [line for name, value in found.items() for line in _lines(estimator, name, np.asarray(value, dtype=float))]
         return EstimateTable(tuple(lines), level, "")
-    ends = wald(errors, level)
+    ends = errors.interval(level) if isinstance(errors, Bootstrap) else wald(errors, level)
     lines = []
     for name, value in errors.estimates.items():
         for line, index in zip(_lines(estimator, name, value), _shown(value), strict=True):
@@ -169,8 +170,19 @@ def table_of(estimator: Any, errors: Errors | None = None, level: float = 0.95) 
             se, tested = float(errors.se[name][index]), _tested(name)
             told = dataclasses.replace(line, se=se, lower=lower, upper=upper, reason=str(errors.reasons[name][index]))
             lines.append(dataclasses.replace(told, z=line.estimate / se) if tested and se > 0 else told)
-    kept = [line for line in lines if not (line.parameter == "weights" and line.reason == "fixed" and line.estimate == 1.0)]
-    return EstimateTable(tuple(kept), level, errors.method)
+    kept = [line for line in lines if not _idle(line)]
+    return EstimateTable(tuple(kept), level, method_of(errors))
+
+
+def method_of(errors: Errors | Bootstrap) -> str:
+    """How standard errors were found, in words."""
+    return f"{errors.kind} bootstrap" if isinstance(errors, Bootstrap) else errors.method
+
+
+def _idle(line: Line) -> bool:
+    """Whether an entry says nothing: the weight of a single component, a level that a column does not have."""
+    only = line.parameter == "weights" and line.estimate == 1.0
+    return line.reason == "fixed" and (only or (line.estimate == 0.0 and line.column.endswith(", -")))
 
 
 def _tested(name: str) -> bool:
@@ -181,40 +193,63 @@ def _tested(name: str) -> bool:
 def _shown(value: Array) -> list[tuple[int, ...]]:
     """Indices of the entries to show: of symmetric matrices on the last two axes the lower half."""
     every = list(np.ndindex(np.shape(value)))
-    square = value.ndim >= 2 and value.shape[-1] == value.shape[-2] > 1 and (value.ndim == 3 or value.ndim == 2)
-    if square and np.allclose(value, np.swapaxes(value, -1, -2), rtol=1e-9, atol=0):
-        return [index for index in every if index[-1] <= index[-2]]
-    return every
+    return [index for index in every if index[-1] <= index[-2]] if _symmetric(value) else every
+
+
+def _symmetric(value: Array) -> bool:
+    square = value.ndim in (2, 3) and value.shape[-1] == value.shape[-2] > 1
+    return bool(square and np.allclose(value, np.swapaxes(value, -1, -2), rtol=1e-9, atol=0))
 
 
 def _lines(estimator: Any, name: str, value: Array) -> Iterator[Line]:
-    axes = _axes(estimator, name, value.shape)
+    axes = _axes(estimator, name, value)
+    levels = getattr(estimator, "levels_", None)
     for index in _shown(value):
-        told: dict[str, list[str]] = {"component": [], "column": []}
-        for place, (kind, names) in zip(index, axes, strict=True):
-            told[kind].append(names[place])
-        yield Line(name, ", ".join(told["component"]), ", ".join(told["column"]), float(value[index]))
+        component, column, at = [], [], -1
+        for place, (kind, names, positions) in zip(index, axes, strict=True):
+            if kind == "component":
+                component.append(names[place])
+            elif kind == "level" and levels is not None and levels[at] is not None:
+                column.append(str(levels[at][place]) if place < len(levels[at]) else "-")
+            else:
+                column.append(names[place])
+                at = positions[place] if positions else at
+        yield Line(name, ", ".join(component), ", ".join(column), float(value[index]))
 
 
-def _axes(estimator: Any, name: str, shape: tuple[int, ...]) -> list[tuple[str, Sequence[str]]]:
-    """What each axis of a parameter counts: components, columns, groups, or just numbers."""
-    components, columns = component_names(estimator), column_names(estimator)
+Axis = tuple[str, Sequence[str], Sequence[int]]
+
+
+def _axes(estimator: Any, name: str, value: Array) -> list[Axis]:
+    """What each axis of a parameter counts (component, column, level, number), its names, and the columns' positions."""
+    components, (columns, positions) = component_names(estimator), _columns(estimator, name)
     sizes = (len(components), named_components(estimator.result_))
     groups = getattr(estimator, "groups_", None)
     mixed = len(components) > 1 or hasattr(estimator, "n_components")
-    axes: list[tuple[str, Sequence[str]]] = []
-    for axis, size in enumerate(shape):
-        if name == "weights" and groups is not None and axis == 0 and len(shape) == 2:
-            axes.append(("column", [str(group) for group in groups]))
-        elif mixed and size in sizes and not any(kind == "component" for kind, _ in axes):
-            axes.append(("component", components))
-        elif size == len(columns):
-            axes.append(("column", columns))
+    axes: list[Axis] = []
+    for axis, size in enumerate(value.shape):
+        kinds = [kind for kind, _, _ in axes]
+        if name == "weights" and groups is not None and axis == 0 and value.ndim == 2:
+            axes.append(("group", [str(group) for group in groups], ()))
+        elif mixed and size in sizes and not {"component", "column", "number"} & {*kinds}:
+            axes.append(("component", components, ()))
+        elif size == len(columns) and ("column" not in kinds or _symmetric(value)):
+            axes.append(("column", columns, positions))
         elif name == "gate_coefs" and size == len(columns) + 1:
-            axes.append(("column", ["1", *columns]))
+            axes.append(("number", ["1", *columns], ()))
         else:
-            axes.append(("column", [str(i) for i in range(size)]))
+            axes.append(("level" if "column" in kinds else "number", [str(i) for i in range(size)], ()))
     return axes
+
+
+def _columns(estimator: Any, name: str) -> tuple[list[str], list[int]]:
+    """Names and positions of the columns that a parameter is about: of a product's part its own."""
+    names = column_names(estimator)
+    family = getattr(estimator.result_.model, "family", None)
+    for part in getattr(family, "parts", ()):
+        if getattr(part, "at", None) is not None and name.rpartition(".")[0] == part.label:
+            return [names[i] for i in part.at], list(part.at)
+    return names, list(range(len(names)))
 
 
 def _decimals(estimate: float, se: float) -> int | None:

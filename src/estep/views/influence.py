@@ -47,9 +47,7 @@ def plot_influence(found: Any, X: Any = None, named: int = NAMED, ax: Axes | Non
     ax = new_axes("plot_influence", (7.0, 3.8)) if ax is None else ax
     ax.vlines(found.numbers, 0.0, found.distance, color=colours(1)[0], linewidth=1.0)
     for row, distance, name, shift in found.top(named):
-        ax.annotate(
-            f"{row}: {name} {shift:+.1f}", (row, distance), xytext=(3, 2), textcoords="offset points", fontsize="small"
-        )
+        ax.annotate(f"{row}: {name} {shift:+.1f}", (row, distance), xytext=(3, 2), textcoords="offset points", fontsize="small")
     mean = float(np.mean(found.distance)) if len(found.distance) else 0.0
     ax.axhline(mean, color=SOFT, linewidth=1.0, linestyle=(0, (5, 3)))
     ax.set_title(f"mean {mean:.2g}", fontsize="small", color=SOFT, loc="right")

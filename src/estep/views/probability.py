@@ -149,7 +149,8 @@ def pseudo_residuals(estimator: Any, X: Any, column: int) -> Array:
     seen, out = ~np.isnan(values), np.full(len(values), np.nan)
     share = mixture_cdf(estimator, values[seen], column)
     if is_counted(estimator.result_.model.family, column):
-        share = (share + mixture_cdf(estimator, values[seen] - 1.0, column)) / 2.0
+        before = np.maximum(values[seen] - 1.0, 0.0)
+        share = (share + np.where(values[seen] > 0, mixture_cdf(estimator, before, column), 0.0)) / 2.0
     out[seen] = ndtri(np.clip(share, TINY, 1.0 - TINY))
     return out
 
@@ -171,7 +172,7 @@ def quantiles(estimator: Any, shares: Array, column: int, values: Array) -> Arra
         middle = 0.5 * (under + over)
         above = mixture_cdf(estimator, middle, column) >= shares
         over, under = np.where(above, middle, over), np.where(above, under, middle)
-    return 0.5 * (under + over)
+    return np.asarray(0.5 * (under + over), dtype=float)
 
 
 def band(n: int) -> tuple[Array, Array]:
@@ -179,7 +180,8 @@ def band(n: int) -> tuple[Array, Array]:
     from scipy.special import betaincinv
 
     i = np.arange(1, n + 1)
-    return betaincinv(i, n + 1 - i, 0.025), betaincinv(i, n + 1 - i, 0.975)
+    low, high = (np.asarray(betaincinv(i, n + 1 - i, level), dtype=float) for level in (0.025, 0.975))
+    return low, high
 
 
 def _values(estimator: Any, X: Any, column: Any, caller: str) -> tuple[int, Array]:

@@ -184,8 +184,9 @@ def _estimates(estimator: Any, errors: Any, level: float) -> dict[str, Any]:
     """The table of estimates as the page shows it."""
     from markupsafe import Markup
 
-    caption = f"Estimates with standard errors ({errors.method}) and {100 * level:g} % intervals"
-    return {"table": Markup(table_of(estimator, errors, level).to_html(caption)), "notes": errors.notes}
+    told = table_of(estimator, errors, level)
+    caption = f"Estimates with standard errors ({told.method}) and {100 * level:g} % intervals"
+    return {"table": Markup(told.to_html(caption)), "notes": errors.notes}
 
 
 def _findings(findings: Any) -> dict[str, Any]:

@@ -79,8 +79,8 @@ def summary_text(estimator: Any, X: Any = None, *, errors: Any = None, level: fl
     if errors is not None:
         from estep.views.estimates import table_of
 
-        lines += ["", f"Standard errors by {errors.method}, {100 * level:g} % intervals", ""]
-        lines += str(table_of(estimator, errors, level)).split("\n")
+        told = table_of(estimator, errors, level)
+        lines += ["", f"Standard errors by {told.method}, {100 * level:g} % intervals", "", *str(told).split("\n")]
         said = said + [f"{note[0].upper()}{note[1:]}." for note in errors.notes]
     if said:
         lines += ["", "Note", *notes(said)]

@@ -32,19 +32,25 @@ def some_rows(estimator: Any, X: Any) -> tuple[Array, Array]:
 
 
 def numeric_columns(estimator: Any) -> list[int]:
-    """Positions of the columns that hold numbers, not categories."""
-    levels = getattr(estimator, "levels_", None)
+    """Positions of the columns that hold numbers, not categories, nor the text that a formula reads."""
+    levels, texts = getattr(estimator, "levels_", None), getattr(estimator, "_texts", ())
     d = int(estimator.n_features_in_)
+    if texts:
+        return [j for j in range(d) if j not in texts]
     return list(range(d)) if levels is None else [j for j in range(d) if levels[j] is None]
 
 
 def values_of(estimator: Any, X: Any) -> Array:
     """Rows as numbers (n, d); a category is its code in ``levels_``, what is missing NaN."""
-    levels = getattr(estimator, "levels_", None)
-    if levels is None or all(level is None for level in levels):
+    levels, texts = getattr(estimator, "levels_", None), getattr(estimator, "_texts", ())
+    if not texts and (levels is None or all(level is None for level in levels)):
         return np.asarray(X, dtype=float)
     table = np.asarray(X, dtype=object)
     out = np.full(table.shape, np.nan)
+    if texts:
+        numeric = numeric_columns(estimator)
+        out[:, numeric] = table[:, numeric].astype(float)
+        return out
     for j, known in enumerate(levels):
         if known is None:
             out[:, j] = np.asarray(table[:, j], dtype=float)
