@@ -83,7 +83,8 @@ def run(plan: Plan) -> Iterator[Line]:
         f"reading the file the first time took {file['first']:.2f} s",
     )
     mb = file["peak"] / 1e6
-    yield Line(ROW, f"anonymous memory, {case}", "memory", "MB", mb, memory["peak"] / 1e6, goal="<= 2 GB", met=file["peak"] <= MOST)
+    other, within = memory["peak"] / 1e6, file["peak"] <= MOST
+    yield Line(ROW, f"anonymous memory, {case}", "memory", "MB", mb, other, goal="<= 2 GB", met=within)
 
 
 def _child(source: str, path: str) -> dict[str, Any]:

@@ -355,8 +355,11 @@ def test_clones_summary_and_plot() -> None:
     fit, X = fitted()
     assert clone(fit).get_params() == fit.get_params()
     text = fit.summary(X)
-    assert "hidden Markov model" in text
-    assert "mixture" not in text
+    assert text.startswith("hidden Markov model, 3 states, rows of full")
+    assert f"{fit.icl(X):.4f}" in text
+    path, value = fit.decode(X)
+    assert fit.icl(X) == pytest.approx(-2 * value + fit.result_.n_free * np.log(125), rel=1e-12)
+    assert len(path) == 125
     figure = fit.plot(X, lengths=LENGTHS)
     assert len(figure.axes) == 4
     assert len(fit.plot().axes) == 1

@@ -97,6 +97,11 @@ class CensoredNormal(CallbackSupportMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.progress = progress
 
+    @property
+    def title(self) -> str:
+        """The model in words, for summaries and reports."""
+        return "Censored normal regression" if hasattr(self, "covariate_names_") else "Censored normal"
+
     @with_callbacks  # type: ignore[untyped-decorator]
     def fit(
         self, y: Any, status: Any = None, *, upper: Any = None, covariates: Any = None, sample_weight: Any = None

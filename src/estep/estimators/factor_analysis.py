@@ -171,6 +171,14 @@ class FactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callback
         check_is_fitted(self, "result_")
         return np.asarray(self.covariance_ if self.n_components == 1 else self.covariances_)
 
+    @property
+    def title(self) -> str:
+        """The model in words, for summaries and reports."""
+        factors = f"{self.n_factors} factor{'' if self.n_factors == 1 else 's'}"
+        if self.n_components == 1:
+            return f"Factor analysis, {factors}"
+        return f"Mixture of factor analysers, {self.n_components} components, {factors} each"
+
     fit_predict = methods.fit_predict
     predict = methods.predict
     predict_proba = methods.predict_proba

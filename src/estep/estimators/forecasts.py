@@ -161,7 +161,8 @@ def pseudo_residuals(
     x = np.asarray(rows.x, dtype=float)
     upper = (weights * _cdf(family, params, x)).sum(axis=1)
     if getattr(family, "discrete", False):
-        upper = 0.5 * (upper + (weights * _cdf(family, params, x - 1.0)).sum(axis=1))
+        below = np.where(x >= 1, _cdf(family, params, np.maximum(x - 1.0, 0.0)), 0.0)
+        upper = 0.5 * (upper + (weights * below).sum(axis=1))
     residuals = ndtri(upper)
     return np.asarray(in_users_order(rows, np.where(np.isnan(x[:, 0]), np.nan, residuals)))
 

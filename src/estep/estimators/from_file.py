@@ -39,10 +39,13 @@ def read_file(self: Any, data: Arrow, wanted: Sequence[int], unread: Sequence[in
         if wanted:
             self.levels_ = [np.array(chosen.coded[name]) if name in chosen.coded else None for name in chosen.names]
             self.levels_ = [_whole(levels) for levels in self.levels_]
-        return chosen.x
+        rows: Array = chosen.x
+        return rows
     names = _fitted_names(self, data)
     known = getattr(self, "levels_", None) or [None] * len(names)
-    return read_as(data, columns=names, levels={n: v for n, v in zip(names, known, strict=True) if v is not None}).x
+    levels = {n: v for n, v in zip(names, known, strict=True) if v is not None}
+    again: Array = read_as(data, columns=names, levels=levels).x
+    return again
 
 
 def _fitted_names(self: Any, data: Arrow) -> tuple[str, ...]:

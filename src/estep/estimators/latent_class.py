@@ -153,6 +153,11 @@ class LatentClass(CallbackSupportMixin, DensityMixin, BaseEstimator):
         fitted: LatentClass = fit_latent(self, arguments, Spec(measured(self.measurement), self.n_components, gate))
         return fitted
 
+    @property
+    def title(self) -> str:
+        """The model in words, for summaries and reports."""
+        return f"Latent class model, {self.n_components} {'class' if self.n_components == 1 else 'classes'}"
+
     fit_predict = gated_methods.fit_predict
     predict = gated_methods.predict
     predict_proba = gated_methods.predict_proba

@@ -32,15 +32,13 @@ def forward(
     failed: NDArray[np.int64],
 ) -> int:
     """``chain.forward``, through the predecessors of each state alone."""
-    k, into, varying, lost, begin, m = start.size, moves.into, moves.which.size > 0, 0, 0, 0
+    k, into, varying, begin = start.size, moves.into, moves.which.size > 0, 0
     heads, sources = moves.before, moves.sources
     for s in range(ends.size):
         end, total = ends[s], 1.0
         failed[s] = -1
         for t in range(begin, end):
-            c = 0.0
-            if varying:
-                m = moves.which[t]
+            c, m = 0.0, (moves.which[t] if varying else 0)
             for j in range(k):
                 a = start[j]
                 if t > begin:
@@ -60,22 +58,17 @@ def forward(
                 break
             total = c
             if c < RESCALED:
+                alpha[t] /= c
                 total = 1.0
-                for j in range(k):
-                    alpha[t, j] /= c
         if failed[s] < 0 and (final or s < ends.size - 1):
-            ending = 0.0
-            for j in range(k):
-                ending += alpha[end - 1, j] * stop[j]
+            ending = (alpha[end - 1] * stop).sum()
             if not ending >= FLOOR * total:
                 failed[s] = end - 1
             scale[end - 1] *= ending / total
         elif failed[s] < 0:
-            for j in range(k):
-                carry[j] = alpha[end - 1, j] / total
-        lost += failed[s] >= 0
+            carry[:] = alpha[end - 1] / total
         begin = end
-    return lost
+    return (failed >= 0).sum()  # type: ignore[no-any-return]
 
 
 @compiled(fastmath=FAST)
@@ -92,14 +85,12 @@ def backward(
     failed: NDArray[np.int64],
 ) -> int:
     """``chain.backward``, through the successors of each state alone."""
-    k, out, varying, lost, m, u = stop.size, moves.out, moves.which.size > 0, 0, 0, np.empty(stop.size)
-    heads, targets = moves.after, moves.targets
+    k, varying, u, out, heads, targets = stop.size, moves.which.size > 0, np.empty(stop.size), moves.out, moves.after, moves.targets
     for s in range(ends.size - 1, -1, -1):
         begin, final_row, total = (ends[s - 1] if s > 0 else 0), ends[s] - 1, 1.0
         for t in range(final_row, begin - 1 if failed[s] < 0 else final_row, -1):
             last, z, c, d = t == final_row and (final or s < ends.size - 1), 0.0, 0.0, 0.0
-            if varying and not last:
-                m = moves.which[t + 1]
+            m = moves.which[t + 1] if varying and not last else 0
             for i in range(k):
                 a = stop[i]
                 if t < final_row:
@@ -125,18 +116,13 @@ def backward(
                 break
             total = d
             if d < RESCALED:
+                like[t] /= d
                 total = 1.0
-                for i in range(k):
-                    like[t, i] /= d
         if failed[s] >= 0:
-            lost += 1
-            for t in range(begin, ends[s]):
-                for i in range(k):
-                    alpha[t, i] = like[t, i] = resp[i, t] = 0.0
+            alpha[begin : ends[s]], like[begin : ends[s]], resp[:, begin : ends[s]] = 0.0, 0.0, 0.0
         elif s == 0:
-            for i in range(k):
-                carry[i] = like[0, i] / total
-    return lost
+            carry[:] = like[0] / total
+    return (failed >= 0).sum()  # type: ignore[no-any-return]
 
 
 @compiled(fastmath=FAST)

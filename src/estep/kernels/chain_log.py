@@ -227,7 +227,7 @@ def log_forward(
     if final:
         ending = log_sum(before + stop)
         if not ending > -math.inf:
-            return n - 1
+            return int(n - 1)
         scale[n - 1] += ending
     carry[:] = before
     return -1

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from estep.core.record import Array
 from estep.kernels import chain_log
-from estep.structures.chain_pass import Group, Law, Logb, Span, InLogs, columns_of, filtered, impossible
+from estep.structures.chain_pass import Group, InLogs, Law, Logb, Span, columns_of, filtered, impossible
 
 Path = NDArray[np.intp]
 

@@ -20,7 +20,7 @@ from estep.inference.errors import Errors
 from estep.inference.intervals import wald
 from estep.views.layout import Row, table
 from estep.views.table import _arrays
-from estep.views.words import column_names, component_names, named_components
+from estep.views.words import column_names, columns_of, component_names, named_components
 
 MOST_DECIMALS = 8
 SHOWN_WITHOUT = 5
@@ -249,7 +249,8 @@ def _columns(estimator: Any, name: str) -> tuple[list[str], list[int]]:
     for part in getattr(family, "parts", ()):
         if getattr(part, "at", None) is not None and name.rpartition(".")[0] == part.label:
             return [names[i] for i in part.at], list(part.at)
-    return names, list(range(len(names)))
+    own = columns_of(estimator, name)
+    return own, list(range(len(own)))
 
 
 def _decimals(estimate: float, se: float) -> int | None:

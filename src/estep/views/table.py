@@ -23,6 +23,7 @@ from estep.views.layout import Row, facts, notes, number, numbers, table
 from estep.views.words import (
     column_names,
     columns_in_words,
+    columns_of,
     component_names,
     constraint_words,
     inner_family,
@@ -247,10 +248,10 @@ def _generic(estimator: Any, k: int) -> tuple[list[Row], list[str]]:
     """Every parameter of any family: a row an entry, a column a component; what has no component axis below."""
     rows: list[Row] = []
     shared: list[tuple[str, str]] = []
-    names = column_names(estimator)
+    levels = getattr(estimator, "levels_", None)
     for name, array in _arrays(estimator.params_):
         if array.ndim and array.shape[0] == k:
-            rows += _entries(name, array, names)
+            rows += _entries(name, array, columns_of(estimator, name), levels)
         else:
             shared.append((name, ", ".join(numbers(array.ravel()[:12])) + (", ..." if array.size > 12 else "")))
     below = ["", "Shared by all components", *facts(shared)] if shared else []
@@ -266,15 +267,18 @@ def _arrays(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{name}", np.asarray(value, dtype=float)
 
 
-def _entries(name: str, array: Array, columns: list[str]) -> list[Row]:
+def _entries(name: str, array: Array, columns: list[str], levels: Any) -> list[Row]:
     if array.ndim == 1:
         return [Row(name, numbers(array))]
-    flat = array.reshape(array.shape[0], -1)
-    places = list(np.ndindex(*array.shape[1:]))
-    labels = [", ".join(_place(p, array.shape[1:], columns)) for p in places]
-    return _section(name, labels, lambda i: numbers(flat[:, i]), f"{name}_")
+    levels = levels if array.ndim == 3 and levels is not None and array.shape[1] == len(levels) else None
+    places = [p for p in np.ndindex(*array.shape[1:]) if levels is None or levels[p[0]] is None or p[1] < len(levels[p[0]])]
+    labels = [", ".join(_place(p, array.shape[1:], columns, levels)) for p in places]
+    return _section(name, labels, lambda i: numbers(array[(slice(None), *places[i])]), f"{name}_")
 
 
-def _place(place: tuple[int, ...], shape: tuple[int, ...], columns: list[str]) -> Iterator[str]:
-    for i, size in zip(place, shape, strict=True):
-        yield columns[i] if size == len(columns) else str(i)
+def _place(place: tuple[int, ...], shape: tuple[int, ...], columns: list[str], levels: Any) -> Iterator[str]:
+    for axis, (i, size) in enumerate(zip(place, shape, strict=True)):
+        if axis == 1 and levels is not None and levels[place[0]] is not None:
+            yield str(levels[place[0]][i])
+        else:
+            yield columns[i] if size == len(columns) else str(i)

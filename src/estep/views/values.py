@@ -51,7 +51,7 @@ def values_of(estimator: Any, X: Any) -> Array:
         numeric = numeric_columns(estimator)
         out[:, numeric] = table[:, numeric].astype(float)
         return out
-    for j, known in enumerate(levels):
+    for j, known in enumerate(levels or ()):
         if known is None:
             out[:, j] = np.asarray(table[:, j], dtype=float)
             continue

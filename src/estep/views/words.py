@@ -58,6 +58,15 @@ def column_names(estimator: Any) -> list[str]:
     return [f"x{i}" for i in range(estimator.n_features_in_)] if names is None else [str(n) for n in names]
 
 
+def columns_of(estimator: Any, name: str) -> list[str]:
+    """Names of the columns that parameter ``name`` is about: of coefficients the design's, "1" being a gate's intercept."""
+    model, last = estimator.result_.model, name.rsplit(".", 1)[-1]
+    if last in ("gate_coefs", "leaf_coefs"):
+        return ["1", *map(str, getattr(model.structure, "columns", ()))]
+    design = getattr(getattr(model, "family", None), "columns", ()) if last == "coefs" else ()
+    return [str(column) for column in design] or column_names(estimator)
+
+
 def columns_in_words(estimator: Any) -> str:
     """Names of the columns where they have some, else how many there are; of many the first and the last."""
     names = column_names(estimator)
@@ -168,7 +177,8 @@ def warnings_of(estimator: Any) -> list[str]:
     said = [CONSEQUENCES[result.status]] if result.status in CONSEQUENCES else []
     if result.certificate == "heuristic":
         said.append("The algorithm promises nothing of its objective: compare several starts.")
-    noted = [f"{note[0].upper()}{note[1:]}." for note in getattr(estimator, "notes_", ())]
+    names = tuple(column_names(estimator))
+    noted = [f"{note if note.startswith(names) else note[0].upper() + note[1:]}." for note in getattr(estimator, "notes_", ())]
     return said + noted + _about_starts(result)
 
 
