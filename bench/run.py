@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-ROWS = ("gmm_pass", "slow_mixtures", "select_faithful", "kmeans", "latent_class", "mixed_columns")
+ROWS = ("gmm_pass", "slow_mixtures", "select_faithful", "kmeans", "latent_class", "mixed_columns", "baum_welch")
 ROWS += ("memory", "from_parquet", "imports", "stages")
 
 

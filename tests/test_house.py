@@ -118,11 +118,20 @@ def public_names(page: Path) -> set[str]:
 
 def is_there(name: str) -> bool:
     found: object = estep
+    path = "estep"
     for part in name.split(".")[1:]:
-        if not hasattr(found, part):
+        path = f"{path}.{part}"
+        if not hasattr(found, part) and not is_module(path):
             return False
-        found = getattr(found, part)
+        found = getattr(found, part) if hasattr(found, part) else importlib.import_module(path)
     return True
+
+
+def is_module(path: str) -> bool:
+    try:
+        return importlib.util.find_spec(path) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)

@@ -64,3 +64,14 @@ def test_wrong_settings_are_refused_and_not_passed_by(run, here):
     ):
         done = run(f"fit faithful.csv --components 1:2 --covariance EEE {wrong}")
         assert done.code == 2 and words in done.err, done
+
+
+def test_values_of_a_response_do_not_name_classes_of_rows(run, here):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=120)
+    y = (rng.random(120) < 1 / (1 + np.exp(-2 * x))).astype(int)
+    pd.DataFrame({"y": y, "x": x}).to_csv("reg.csv", index=False)
+    options = "--model logistic-regression --components 2 --n-init 2 --prior default --out out"
+    done = run(f"fit reg.csv {options} --formula", "y ~ x")
+    assert done.code == 0, done.err
+    assert "class_name" not in pd.read_parquet("out/assignments.parquet").columns

@@ -214,3 +214,14 @@ def test_models_are_called_by_their_names():
     X = rng.normal(size=(60, 1)) @ np.ones((1, 4)) + rng.normal(size=(60, 4))
     assert estep.FactorAnalysis(1).fit(X).summary().startswith("Factor analysis, 1 factor\n")
     assert estep.CensoredNormal().fit(X[:, 0]).summary().startswith("Censored normal\n")
+
+
+def test_classes_of_a_response_do_not_name_components():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 1))
+    z = np.arange(200) % 2
+    y = np.where(rng.random(200) < 1 / (1 + np.exp(-4 * np.where(z, 1, -1) * x[:, 0])), "yes", "no")
+    fit = estep.MixtureOfRegressions("logistic", n_components=2, n_init=4, random_state=0).fit(x, y)
+    assert fit.classes_.tolist() == ["no", "yes"]
+    head = next(line for line in fit.summary().splitlines() if line.startswith("component"))
+    assert head.split() == ["component", "0", "1"]

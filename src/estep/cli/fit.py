@@ -84,7 +84,7 @@ def _write(estimator: Any, selection: Any, given: Given, options: Any, voice: Vo
 
     command = shlex.join(["estep", *options.arguments])
     told = {"command": command, "selection": selection, "names": given.data.table.title}
-    write_report(folder / REPORT, estimator, given.X, frames=_frames(estimator, given, options), by=given.by, **told)
+    write_report(folder / REPORT, estimator, given.plain, frames=_frames(estimator, given, options), by=given.by, **told)
     written["report"] = str(folder / REPORT)
     return written
 

@@ -32,6 +32,13 @@ class Given:
         return self.data if self.frame is None else self.frame
 
     @property
+    def plain(self) -> Any:
+        """The rows alone, without weights and labels: pictures show every row, also those of weight 0."""
+        if self.frame is not None or (self.data.weights is None and self.data.labels is None):
+            return self.X
+        return dataclasses.replace(self.data, columns=self.data.names, exclude=(), weights=None, labels=None)
+
+    @property
     def row(self) -> dict[str, Any]:
         """The row keywords that estimators take beside ``X``."""
         return {} if self.by is None else {"by": self.by}

@@ -23,7 +23,7 @@ def run(options: Any, voice: Voice) -> int:
         estimator = load_model(options.model)
         given = with_model(estimator, read(options, voice, texts=True, columns=columns_of(estimator)))
         command = shlex.join(["estep", *options.arguments])
-        write_report(target, estimator, given.X, command=command, names=given.data.table.title, by=given.by)
+        write_report(target, estimator, given.plain, command=command, names=given.data.table.title, by=given.by)
     voice.out(f"report       {target}")
     voice.document({"command": "report", "file": str(target)})
     return OK

@@ -63,7 +63,10 @@ def write_assignments(estimator: Any, given: Given, path: Path) -> NDArray[np.in
     if hasattr(estimator, "predict_proba"):
         names = [f"p_{j}" for j in range(k - noisy)] + ["p_noise"] * noisy
         found |= dict(zip(names, resp, strict=True)) | {"uncertainty": 1.0 - resp.max(axis=0)}
-    copy_beside(given, found, getattr(estimator, "classes_", None), path)
+    from estep.views.words import answers_are_classes
+
+    classes_of = None if answers_are_classes(estimator.result_) else getattr(estimator, "classes_", None)
+    copy_beside(given, found, classes_of, path)
     return sizes
 
 

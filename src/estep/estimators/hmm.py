@@ -198,8 +198,8 @@ class GaussianHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     >>> rng = np.random.default_rng(0)
     >>> X = [np.concatenate([rng.normal(0, 1, 30), rng.normal(6, 1, 20)])[:, None] for _ in range(3)]
     >>> fit = estep.GaussianHMM(2, topology="left-to-right", random_state=0).fit(X)
-    >>> fit.means_.round(0).ravel().tolist(), fit.transmat_[1].tolist()
-    ([0.0, 6.0], [0.0, 1.0])
+    >>> fit.means_.round(0).astype(int).ravel().tolist(), fit.transmat_[1].tolist()
+    ([0, 6], [0.0, 1.0])
     """
 
     def __init__(

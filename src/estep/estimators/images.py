@@ -108,8 +108,8 @@ def segment_image(
     Examples
     --------
     >>> import numpy as np
-    >>> picture = np.zeros((8, 8, 3)); picture[:, 4:] = (1.0, 0.5, 0.0)
-    >>> picture += np.random.default_rng(0).uniform(0, 0.05, picture.shape) * (1 - picture)
+    >>> picture = np.full((8, 8, 3), 0.1); picture[:, 4:] = (0.9, 0.5, 0.2)
+    >>> picture += np.random.default_rng(0).uniform(0, 0.05, picture.shape)
     >>> found = segment_image(picture, 2, random_state=0)
     >>> np.unique(found.labels[:, :4]).size, np.unique(found.labels[:, 4:]).size
     (1, 1)

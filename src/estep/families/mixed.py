@@ -124,15 +124,15 @@ class Mixed:
     def _parts(self, params: MixedParams, encoded: Any) -> tuple[Array, Array]:
         """tau (k m, n), part by part, and log densities (n, k)."""
         k, m = params.mix_weights.shape
-        with np.errstate(divide="ignore"):
-            logs = self.family.log_density(params.inner, encoded).T + np.log(params.mix_weights).reshape(-1, 1)
-        logs = logs.reshape(k, m, -1)
+        weights = params.mix_weights[:, :, None]
+        logs = self.family.log_density(params.inner, encoded).T.reshape(k, m, -1)
+        logs = np.where(weights > 0, logs, -np.inf)
         top = logs.max(axis=1)
         top[np.isneginf(top)] = 0.0
-        tau = np.exp(logs - top[:, None])
+        tau = weights * np.exp(logs - top[:, None])
         total = tau.sum(axis=1)
         with np.errstate(divide="ignore"):
-            whole = np.log(total) + top
+            whole = np.log(total / weights.sum(axis=1)) + top
         return (tau / np.where(total > 0, total, 1.0)[:, None]).reshape(k * m, -1), whole.T
 
     def stats(self, params: MixedParams, encoded: Any, resp: Array) -> MixedStats:

@@ -84,7 +84,7 @@ class Chain:
 
     Examples
     --------
-    >>> Chain("left-to-right").start(2).transmat.tolist()
+    >>> Chain("left-to-right").start(2).transmat.round(2).tolist()
     [[0.9, 0.1], [0.0, 1.0]]
     """
 

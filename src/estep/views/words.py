@@ -80,9 +80,15 @@ def columns_in_words(estimator: Any) -> str:
 def component_names(estimator: Any) -> list[str]:
     """Headings of the components: the numbers that ``predict`` gives, with the class names where labels had some."""
     k = named_components(estimator.result_)
-    classes = [str(name) for name in getattr(estimator, "classes_", ())]
+    named = () if answers_are_classes(estimator.result_) else getattr(estimator, "classes_", ())
+    classes = [str(name) for name in named]
     names = [f"{i} {classes[i]}" if i < len(classes) else str(i) for i in range(k)]
     return [*names, "noise"] if is_noisy(estimator.result_) else names
+
+
+def answers_are_classes(result: Result) -> bool:
+    """Whether ``classes_`` are values of the response, as in a logistic regression, and not names of components."""
+    return str(getattr(getattr(result.model, "family", None), "classes", "none")) != "none"
 
 
 def overall_weights(result: Result) -> Array | None:
