@@ -1,8 +1,8 @@
 """One Baum-Welch pass of a Gaussian hidden Markov model against hmmlearn, on one thread, from the same start.
 
 hmmlearn runs in both implementations, logs and scaling, and the faster one of each pair counts. Its log-likelihood history must
-agree with our trace to 1e-8 relative over the first passes before anything is timed. Covariances are full, the default of ours, and
-diagonal, the default of theirs.
+agree with our trace to 1e-8 relative over the first passes before anything is timed. Covariances are full, the default of ours,
+and diagonal, the default of theirs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import rivals
 from measure import Line, Plan
 
 ROW = "baum_welch"
-SHAPES = ((100_000, 3, 1, 1), (100_000, 5, 2, 1), (100_000, 16, 4, 1), (30_000, 64, 4, 1), (5_000, 2, 1, 50), (5_000, 10, 1, 50))
+LONG = ((100_000, 3, 1, 1), (100_000, 5, 2, 1), (100_000, 16, 4, 1), (30_000, 64, 4, 1))
+MANY = ((5_000, 2, 1, 50), (5_000, 10, 1, 50))
 GOAL, MEAN_GOAL, AGREE, PASSES = 5.0, 10.0, 1e-8, 3
 Run = Callable[[int], Any]
 
@@ -73,13 +74,13 @@ def run(plan: Plan) -> Iterator[Line]:
     with threadpool_limits(1):
         for kind in ("full", "diag"):
             ratios = []
-            for n, k, d, sequences in SHAPES:
+            for n, k, d, sequences in LONG + MANY:
                 line = compared(plan, kind, n // 10 if plan.quick else n, k, d, sequences)
                 ratios.append(line.ratio)
                 yield line
             mean = measure.geometric_mean([ratio for ratio in ratios if ratio is not None])
-            goal = f">= {MEAN_GOAL:g}"
-            yield Line(ROW, f"{kind}: geometric mean", rivals.label("hmmlearn"), "", ratio=mean, goal=goal, met=mean >= MEAN_GOAL)
+            case, goal = f"{kind}: geometric mean", f">= {MEAN_GOAL:g}"
+            yield Line(ROW, case, rivals.label("hmmlearn"), "", ratio=mean, goal=goal, met=mean >= MEAN_GOAL)
 
 
 def compared(plan: Plan, kind: str, n: int, k: int, d: int, sequences: int) -> Line:

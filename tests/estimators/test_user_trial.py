@@ -66,7 +66,8 @@ def test_gains_above_rounding_do_not_end_a_run():
     for gain in [1e-6 * 0.99**i for i in range(50)]:
         memory = stop.note(memory, gain, -1000.0, 1e-9)
         assert stop.verdict(memory) is Status.RUNNING
-    for gain in (-3e-9, 4e-9, -2e-9):
+    for gain in (-3e-9, 4e-9) * 10:
+        assert stop.verdict(memory) is Status.RUNNING
         memory = stop.note(memory, gain, -1000.0, 1e-9)
     assert stop.verdict(memory) is Status.ROUNDED
 
@@ -225,3 +226,9 @@ def test_classes_of_a_response_do_not_name_components():
     assert fit.classes_.tolist() == ["no", "yes"]
     head = next(line for line in fit.summary().splitlines() if line.startswith("component"))
     assert head.split() == ["component", "0", "1"]
+
+
+def test_a_place_that_is_not_there_is_named_as_it_was_given(tmp_path):
+    fit = estep.GaussianMixture().fit(np.random.default_rng(0).normal(size=(20, 2)))
+    with pytest.raises(FileNotFoundError, match=r"nowhere/m\.safetensors'$"):
+        fit.save(tmp_path / "nowhere" / "m.safetensors")

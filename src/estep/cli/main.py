@@ -141,7 +141,7 @@ def _model(parser: argparse.ArgumentParser, several: bool = False) -> None:
     group.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the starts (default 0)")
     group.add_argument("--n-init", type=int, metavar="N", help="number of starts (default 10)")
     group.add_argument("--init", metavar="RULE", help="how runs start, such as hierarchical or kmeans++ (default auto)")
-    group.add_argument("--algorithm", metavar="NAME", help="em, cem, sem, ... (default em)")
+    group.add_argument("--algorithm", metavar="NAME", help="em or cem (default em)")
     group.add_argument("--accelerate", metavar="NAME", help="auto, none, squarem or anderson (default auto)")
     group.add_argument("--max-iter", type=int, metavar="N", help="cap on passes of a run (default 1000)")
     group.add_argument("--tol", type=float, metavar="X", help="nats per row still to gain at which a run stops (default 1e-8)")

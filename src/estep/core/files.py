@@ -29,7 +29,10 @@ def write_whole(path: str | Path, payload: bytes) -> None:
     """Replace ``path`` by ``payload`` in one step; on any failure the old file stays as it was."""
     target = Path(path)
     name = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    handle = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        handle = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(target)) from None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(payload)

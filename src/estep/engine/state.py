@@ -30,6 +30,7 @@ class StopMemory:
     left: Any  # projected gain still to come
     calm: Any  # consecutive checks at which it was small enough
     flat: Any  # consecutive plain gains lost in rounding
+    trembles: Any = np.int64(0)  # small falls and what is no larger, less the gains between them
 
 
 @record

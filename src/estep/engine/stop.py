@@ -3,7 +3,7 @@
 Successive gains g1, g2 of a linearly converging run have the ratio a = g2 / g1, so what is left after g2 is g2 a / (1 - a).
 The run stops when that is at most ``tol`` nats per unit weight CALM times in a row, with the largest of the recent ratios
 (fast directions die first, and the slow one decides). Gains lost in rounding stop it as well, and say so: those of the
-size of rounding, and, since EM climbs, a small fall (of an ill-conditioned objective) and what is no larger than twice it.
+size of rounding, three in a row; and, since EM climbs, many a small fall (of an ill-conditioned objective).
 
 Source: Boehning et al. (1994), Ann. Inst. Statist. Math. 46:373; McLachlan & Peel (2000) section 2.11.
 """
@@ -21,6 +21,7 @@ from estep.engine.state import StopMemory
 CALM = 3
 ROUNDING = 8.0 * float(np.finfo(float).eps)
 TREMOR = 1e-9
+TREMBLES = 20
 
 
 def lost_in_rounding(objective: float) -> float:
@@ -28,10 +29,10 @@ def lost_in_rounding(objective: float) -> float:
     return ROUNDING * (1.0 + abs(objective))
 
 
-def _trembling(gain: float, last: float, floor: float, objective: float) -> bool:
-    """Whether a gain is lost in rounding: too small to be told from it, a small fall, or no larger than the fall before."""
+def _trembled(gain: float, last: float, objective: float) -> bool:
+    """Whether a gain is a small fall, or no larger than twice the fall before it."""
     small = TREMOR * (1.0 + abs(objective))
-    return abs(gain) <= floor or -small <= gain < 0.0 or (-small <= last < 0.0 and gain <= -2.0 * last)
+    return -small <= gain < 0.0 or (-small <= last < 0.0 and gain <= -2.0 * last)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,16 +44,17 @@ class Aitken:
     def note(self, memory: StopMemory, gain: float, objective: float, target: float) -> StopMemory:
         """The memory after a plain step that gained ``gain``; ``target`` is tol times the weight."""
         floor = lost_in_rounding(objective)
-        lost = _trembling(gain, float(memory.gain), floor, objective)
-        flat = int(memory.flat) + 1 if lost else max(int(memory.flat) - 1, 0)
+        flat = int(memory.flat) + 1 if abs(gain) <= floor else 0
+        trembled = _trembled(gain, float(memory.gain), objective)
+        trembles = np.int64(int(memory.trembles) + 1 if trembled else max(int(memory.trembles) - 1, 0))
         rates = memory.rates
         if np.isfinite(memory.gain) and memory.gain > floor and gain > floor:
             rates = np.append(rates, gain / memory.gain)[-CALM:]
         if not np.isfinite(memory.gain):
-            return dataclasses.replace(memory, gain=np.float64(gain), flat=np.int64(flat))
+            return dataclasses.replace(memory, gain=np.float64(gain), flat=np.int64(flat), trembles=trembles)
         left = self._left(rates, max(abs(gain), floor))
         calm = int(memory.calm) + 1 if left <= target else 0
-        return StopMemory(np.float64(gain), rates, np.float64(left), np.int64(calm), np.int64(flat))
+        return StopMemory(np.float64(gain), rates, np.float64(left), np.int64(calm), np.int64(flat), trembles)
 
     def interrupted(self, memory: StopMemory) -> StopMemory:
         """The memory after a leap: the chain of plain gains is broken."""
@@ -62,7 +64,7 @@ class Aitken:
         """RUNNING, or why to stop."""
         if memory.calm >= CALM:
             return Status.CONVERGED
-        return Status.ROUNDED if memory.flat >= CALM else Status.RUNNING
+        return Status.ROUNDED if memory.flat >= CALM or memory.trembles >= TREMBLES else Status.RUNNING
 
     def _left(self, rates: np.ndarray, gain: float) -> float:
         slowest = float(rates.max(initial=0.5 if rates.size == 0 else 0.0))

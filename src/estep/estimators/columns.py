@@ -65,9 +65,9 @@ def read_matrix(self: Any, X: Any, reset: bool, sparse: bool = False, infinite: 
             raise ValueError(f"{told.rstrip('.')}: {where}; {MENDED}") from None
         if isinstance(error, ValueError) and not told.startswith(("could not convert", "setting an array")):
             raise
-        _refuse_text(X)
-        if isinstance(error, TypeError):
+        if isinstance(error, TypeError) and _kind(X) != "table":
             raise
+        _refuse_text(X)
         raise ValueError(f"{HINT}: {error}; {REMEDY}") from None
     if sparse and _kind(x) == "sparse":
         return _compressed(x)
@@ -340,6 +340,8 @@ def numbers_of(column: Any, name: str) -> Array:
 
 def _infinite(X: Any) -> str | None:
     """Words about the first infinity in a table or an array of numbers, where there is one."""
+    if _kind(X) == "sparse":
+        return None
     values = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
     with np.errstate(over="ignore"):
         rows, columns = np.nonzero(np.isinf(values.astype(float)))

@@ -85,7 +85,8 @@ def backward(
     failed: NDArray[np.int64],
 ) -> int:
     """``chain.backward``, through the successors of each state alone."""
-    k, varying, u, out, heads, targets = stop.size, moves.which.size > 0, np.empty(stop.size), moves.out, moves.after, moves.targets
+    k, varying, u = stop.size, moves.which.size > 0, np.empty(stop.size)
+    out, heads, targets = moves.out, moves.after, moves.targets
     for s in range(ends.size - 1, -1, -1):
         begin, final_row, total = (ends[s - 1] if s > 0 else 0), ends[s] - 1, 1.0
         for t in range(final_row, begin - 1 if failed[s] < 0 else final_row, -1):
@@ -106,9 +107,8 @@ def backward(
                 c += alpha[t, i]
             share, limit = weight[s] / z, FLOOR * c * total
             for i in range(k):
-                g = alpha[t, i] * share
-                resp[i, t] = g * u[i]
-                alpha[t, i] = 0.0 if last else g
+                resp[i, t] = alpha[t, i] * u[i] * share
+                alpha[t, i] *= 0.0 if last else share
                 like[t, i] *= u[i]
                 d += like[t, i]
             if not (z >= limit and FLOOR * total <= d < math.inf):

@@ -247,20 +247,24 @@ def _smooth_whole(law: Law, logb: Logb, group: Group, origin: int, collect: Take
 
 def _smooth_long(law: Law, logb: Logb, group: Group, origin: int, collect: Take, note: Take | None, sums: Sums) -> None:
     checkpoints, logs, ahead = [np.zeros(law.start.size)], InLogs(law, logb, origin), np.zeros(law.start.size)
-    steps = []
+    exact, loglik = True, 0.0
     for span in group:
         seen = filtered(law, logb, span, checkpoints[-1])
         if seen.lost:
+            exact = False
             break
         checkpoints.append(seen.carry)
-        steps.append(seen.steps)
-    exact = len(steps) == len(group)
-    if not exact:
-        steps = logs.forward(group)
-    for span, each in zip(group, steps, strict=True):
-        sums.loglik += float(each.sum()) * float(span.weight[0])
+        steps = seen.steps
+        loglik += float(steps.sum())
         if note is not None:
-            note(span.rows, each)
+            note(span.rows, steps)
+    if not exact:
+        again = logs.forward(group)
+        loglik = float(sum(steps.sum() for steps in again))
+        for span, steps in zip(group, again, strict=True):
+            if note is not None:
+                note(span.rows, steps)
+    sums.loglik += loglik * float(group[0].weight[0])
     for b in range(len(group) - 1, -1, -1):
         span = group[b]
         found = _block(law, logb, span, checkpoints[b], ahead, sums) if exact else None

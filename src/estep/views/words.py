@@ -60,9 +60,9 @@ def column_names(estimator: Any) -> list[str]:
 
 def columns_of(estimator: Any, name: str) -> list[str]:
     """Names of the columns that parameter ``name`` is about: of coefficients the design's, "1" being a gate's intercept."""
-    model, last = estimator.result_.model, name.rsplit(".", 1)[-1]
+    model, last = getattr(getattr(estimator, "result_", None), "model", None), name.rsplit(".", 1)[-1]
     if last in ("gate_coefs", "leaf_coefs"):
-        return ["1", *map(str, getattr(model.structure, "columns", ()))]
+        return ["1", *map(str, getattr(getattr(model, "structure", None), "columns", ()))]
     design = getattr(getattr(model, "family", None), "columns", ()) if last == "coefs" else ()
     return [str(column) for column in design] or column_names(estimator)
 
