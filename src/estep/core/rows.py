@@ -42,6 +42,14 @@ def width(x: Any) -> int:
     return int(math.prod(x.shape[1:])) if hasattr(x, "shape") else 1
 
 
+def is_elsewhere(x: Any) -> bool:
+    """Whether ``x`` has the shape of a matrix, while its rows are not in memory: in a file, or on other machines.
+
+    It gives rows by slice or ascending numbers, and ``carrying(weight, allowed, given, n_jobs)``, the data plane of them all.
+    """
+    return bool(getattr(x, "elsewhere", False))
+
+
 def is_sparse(x: Any) -> bool:
     """Whether ``x`` is a sparse matrix in compressed rows, as scipy's ``csr_array``; scipy is not loaded to ask."""
     return getattr(x, "format", None) == "csr" and hasattr(x, "nnz")

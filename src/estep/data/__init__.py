@@ -3,5 +3,6 @@
 from estep.data import sets
 from estep.data.arrow import Arrow
 from estep.data.memory import Memory
+from estep.data.on_dask import OnDask
 
-__all__ = ["Arrow", "Memory", "sets"]
+__all__ = ["Arrow", "Memory", "OnDask", "sets"]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from estep.core.memo import remembered
 from estep.core.protocols import Chunk
 from estep.core.record import Array
+from estep.data.blocks import in_blocks
 from estep.data.planes import PIECE_VALUES, Mapped, Reread, Unkept
 from estep.data.source import Column, Reading, Table, levels_of, measured, not_numbers, open_table, seen, unknown_level
 from estep.data.spool import NoRoom, spool_folder, spooled
@@ -114,7 +115,13 @@ class Arrow:
         """Number of rows."""
         return self.plane.n_rows
 
+    is_source = True
     ndim = 2
+
+    @property
+    def title(self) -> str:
+        """What this is, in errors."""
+        return self.table.title
 
     def __reduce__(self) -> Any:
         return Arrow, tuple(getattr(self, field.name) for field in dataclasses.fields(self))
@@ -160,6 +167,23 @@ class Arrow:
         found: NDArray[Any] = remembered(self, "known", lambda: self.values(str(self.labels)))
         return found
 
+    def chosen(
+        self, columns: Sequence[str] | None = None, categories: Sequence[str] = (), levels: Mapping[str, Any] | None = None
+    ) -> Arrow:
+        """The same source with these columns, categories and levels; kept with it, so that it is read once."""
+        columns = self.names if columns is None else tuple(columns)
+        known = None if not levels else {name: tuple(np.asarray(v).tolist()) for name, v in levels.items()}
+        if (columns, tuple(categories), known) == (self.names, tuple(self.categories), self.levels):
+            return self
+        key = ("as", columns, tuple(categories), repr(known))
+        settings = {"columns": columns, "exclude": (), "categories": tuple(categories), "levels": known}
+        found: Arrow = remembered(self, key, lambda: dataclasses.replace(self, **settings))  # type: ignore[arg-type]
+        return found
+
+    def refuse(self, name: str) -> ValueError:
+        """Why a column cannot be read as numbers."""
+        return ValueError(not_numbers(self.table, self.table.column(name)))
+
     def values(self, name: str) -> NDArray[Any]:
         """The entries of any column, (n,): texts (None where missing) or numbers (NaN)."""
         column = self.table.column(name)
@@ -195,31 +219,25 @@ class Arrow:
         """The same rows in random order: a second file of mapped rows, or a sort before every pass where there is no room."""
         return self.plane.shuffled(rng)
 
+    blocks = in_blocks
 
-def source_of(X: Any) -> Arrow | None:
-    """``X`` as rows in a file where it is a path or rows in a file already, else None."""
-    if isinstance(X, Arrow):
+
+def is_source(X: Any) -> bool:
+    """Whether ``X`` is rows in a file or on a cluster: with names, levels, and ``x``, a matrix that need not be in memory."""
+    return bool(getattr(type(X), "is_source", False))
+
+
+def source_of(X: Any) -> Any:
+    """``X`` as rows in a file or on a cluster where it is a path or a Dask collection, or such rows already, else None."""
+    if is_source(X):
         return X
-    return Arrow(X) if isinstance(X, str | os.PathLike) else None
+    if isinstance(X, str | os.PathLike):
+        return Arrow(X)
+    if type(X).__module__.partition(".")[0] in ("dask", "dask_expr", "distributed"):
+        from estep.data.on_dask import OnDask
 
-
-def read_as(
-    data: Arrow,
-    *,
-    columns: Sequence[str] | None = None,
-    categories: Sequence[str] = (),
-    levels: Mapping[str, Any] | None = None,
-) -> Arrow:
-    """The same source with these columns, categories and levels; kept with it, so that it is read once."""
-    columns = data.names if columns is None else tuple(columns)
-    known = None if not levels else {name: tuple(np.asarray(v).tolist()) for name, v in levels.items()}
-    if (columns, tuple(categories), known) == (data.names, tuple(data.categories), data.levels):
-        return data
-    key = ("as", columns, tuple(categories), repr(known))
-    chosen: Arrow = remembered(
-        data, key, lambda: dataclasses.replace(data, columns=columns, exclude=(), categories=tuple(categories), levels=known)
-    )
-    return chosen
+        return OnDask(X)
+    return None
 
 
 def _names(data: Arrow) -> tuple[str, ...]:
@@ -273,7 +291,7 @@ def _plane(data: Arrow) -> Mapped | Reread:
     again = Reread(table, tuple(expressions), d, data.weights, data.labels, data.names, data.n_jobs, data.rows)
     folder = spool_folder(data.folder)
     try:
-        parts = spooled(again.blocks(PIECE_VALUES // max(d, 1) + 1), folder, data.budget)
+        parts = spooled(again.pieces(PIECE_VALUES // max(d, 1) + 1), folder, data.budget)
     except NoRoom as reason:
         warnings.warn(
             f"{table.title}: its rows cannot be kept in {folder} between passes ({reason}), so every pass reads the source "

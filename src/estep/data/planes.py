@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from estep.core.memo import remembered
 from estep.core.protocols import Chunk
 from estep.core.record import Array
-from estep.data.memory import Memory, block_rows, in_order, mapped, summed, threads_of
+from estep.data.blocks import in_blocks
+from estep.data.memory import Memory, block_rows, in_order, mapped, shared, summed, threads_of
 from estep.data.source import Table
 from estep.data.spool import NoRoom, spooled
 
@@ -46,11 +47,12 @@ class Mapped:
 
     def each(self, fn: Callable[[Chunk], Any]) -> Iterator[tuple[Chunk, Any]]:
         """Every block and ``fn`` of it, in block order."""
-        chunks = list(self.chunks())
-        return in_order(chunks, fn, min(threads_of(self.n_jobs), len(chunks)))
+        return shared(self, list(self.chunks()), fn)
 
     sum = summed
     map = mapped
+    shared = shared
+    blocks = in_blocks
 
     def shuffled(self, rng: np.random.Generator) -> Mapped:
         """The same rows in random order, kept in a file of their own."""
@@ -91,9 +93,9 @@ class Reread:
     @property
     def codes(self) -> Array | None:
         """Class codes of the rows, NaN where unknown, or None."""
-        return None if self.labels is None else np.concatenate([block[-1] for block in self.blocks(PIECE_VALUES)])
+        return None if self.labels is None else np.concatenate([block[-1] for block in self.pieces(PIECE_VALUES)])
 
-    def blocks(self, step: int) -> Iterator[tuple[Array, ...]]:
+    def pieces(self, step: int) -> Iterator[tuple[Array, ...]]:
         """Blocks of ``step`` rows: x (m, d), weight (m,) and class codes (m,) where there are any."""
         at = 0
         for block in recut(self.table.batches(self.expressions, self.seed), step):
@@ -119,7 +121,7 @@ class Reread:
     def chunks(self) -> Iterator[Chunk]:
         """The blocks of ``Memory``, read as they are asked for."""
         at, step = 0, self.rows or block_rows(self.d)
-        for x, *beside in self.blocks(step):
+        for x, *beside in self.pieces(step):
             here = slice(at, at + len(x))
             weight = beside.pop(0) if self.weights is not None else _part(self.held.weight, here)
             allowed = _allowed(beside[0]) if beside else _part(self.held.allowed, here)
@@ -133,6 +135,8 @@ class Reread:
 
     sum = summed
     map = mapped
+    shared = shared
+    blocks = in_blocks
 
     def shuffled(self, rng: np.random.Generator) -> Reread:
         """The same rows in an order drawn once, by a sort before every pass."""
@@ -155,6 +159,7 @@ class Unkept:
     """The matrix of rows that are read again whenever they are asked for: its shape, and rows of it."""
 
     plane: Reread
+    elsewhere = True
     ndim = 2
     dtype = np.dtype(np.float64)
 
@@ -170,7 +175,7 @@ class Unkept:
         """The rows of a slice, or of ascending numbers, by one pass over the source."""
         wanted = np.atleast_1d(np.arange(len(self))[rows])
         parts, at = [np.empty((0, self.plane.d))], 0
-        for x, *_ in self.plane.blocks(PIECE_VALUES // max(self.plane.d, 1) + 1):
+        for x, *_ in self.plane.pieces(PIECE_VALUES // max(self.plane.d, 1) + 1):
             inside = wanted[np.searchsorted(wanted, at) : np.searchsorted(wanted, at + len(x))]
             parts.append(x[inside - at])
             at += len(x)
@@ -181,7 +186,7 @@ class Unkept:
     def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
         return np.asarray(self[:], dtype=dtype)
 
-    def data(self, weight: Array | None, allowed: NDArray[Any] | None, given: Any, n_jobs: int | None) -> Reread:
+    def carrying(self, weight: Array | None, allowed: NDArray[Any] | None, given: Any, n_jobs: int | None) -> Reread:
         """The rows as a data plane, with what they carry."""
         return dataclasses.replace(self.plane, n_jobs=n_jobs, held=Held(weight, allowed, given))
 

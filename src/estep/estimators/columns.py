@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_array, validate_data
 
 from estep.core.record import Array
-from estep.data.arrow import Arrow, source_of
+from estep.data.arrow import is_source, source_of
+from estep.data.layout import is_missing
 from estep.estimators.from_file import read_file
 
 LARGEST = 1e150  # squares of larger values leave the range of float64
 SMALL_RANGE = 1 << 12
+FEW_LEVELS = 10
 READERS = ("pyarrow", "polars", "pandas")
 HINT = "X must hold numbers, with NaN where missing"
 REMEDY = "encode or drop columns of text"
@@ -34,7 +36,7 @@ def read_columns(self: Any, X: Any, family: Any, *, reset: bool) -> Any:
     wanted, unread = categorical_columns(self, X, family, reset), unread_columns(X, family)
     if reset:
         self.__dict__.pop("levels_", None)
-    if isinstance(X, Arrow):
+    if is_source(X):
         return read_file(self, X, wanted, unread, reset)
     if not wanted and not unread and (_kind(X) != "table" or _is_pandas(X)):
         return read_matrix(
@@ -98,7 +100,7 @@ def table_of(X: Any) -> Any:
 
 def column_names(X: Any) -> list[str]:
     """Names of the columns of ``X``: its own, or x0, x1, ...; none where X is no table."""
-    if isinstance(X, Arrow):
+    if is_source(X):
         return list(X.names)
     if _kind(X) == "table":
         return [str(column.name) for column in _series(X)]
@@ -111,7 +113,7 @@ def column_names(X: Any) -> list[str]:
 
 def own_names(X: Any) -> list[str] | None:
     """The names that the columns of ``X`` have; None where they have none."""
-    return column_names(X) if isinstance(X, Arrow) or _kind(X) == "table" else None
+    return column_names(X) if is_source(X) or _kind(X) == "table" else None
 
 
 def categorical_columns(self: Any, X: Any, family: Any, reset: bool) -> list[int]:
@@ -273,7 +275,14 @@ def levels_of(values: Any, told: Sequence[Any] | None, where: str) -> NDArray[An
     found = _sorted_values(seen)
     if np.isin(found, (0.0, 1.0)).all():
         return np.array([0, 1])
-    return found.astype(np.int64) if (found == np.floor(found)).all() and np.abs(found).max() < 2**53 else found
+    if (found == np.floor(found)).all() and np.abs(found).max() < 2**53:
+        return found.astype(np.int64)
+    if found.size > max(FEW_LEVELS, seen.size / 2):
+        raise ValueError(
+            f"{where} is read as categories, but holds numbers with fractions, {found.size} different ones in {seen.size} "
+            "rows; give it a family for numbers (such as Normal), or cut it into categories"
+        )
+    return found
 
 
 def _sorted_values(seen: Array) -> Array:
@@ -359,11 +368,6 @@ def _refuse_text(X: Any) -> None:
     if isinstance(array, np.ndarray) and array.ndim == 2 and array.dtype.kind in "OUS":
         for name, column in zip(column_names(array), array.T, strict=True):
             numbers_of(column, name)
-
-
-def is_missing(value: Any) -> bool:
-    """None, NaN, NaT and pandas' NA."""
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
 
 
 def plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Rows of a file or a query as an estimator reads them: the same names, categories and errors as for a table in memory."""
+"""Rows of a file, a query or a cluster as an estimator reads them: names, categories and errors as for a table in memory."""
 
 from __future__ import annotations
 
@@ -8,57 +8,53 @@ from typing import Any
 
 import numpy as np
 
-from estep.core.record import Array
-from estep.data.arrow import Arrow, read_as
-from estep.data.source import not_numbers
+from estep.data.arrow import is_source
 
 
 def with_own(arguments: Any) -> Any:
     """The arguments of a fit, with the weights and labels that rows in a file bring along where none are given."""
     data = arguments.X
-    if not isinstance(data, Arrow):
+    if not is_source(data):
         return arguments
     weight = data.weight if arguments.sample_weight is None else arguments.sample_weight
     y = data.known if arguments.y is None and arguments.labels is None else arguments.y
     return dataclasses.replace(arguments, sample_weight=weight, y=y)
 
 
-def read_file(self: Any, data: Arrow, wanted: Sequence[int], unread: Sequence[int], reset: bool) -> Array:
-    """The rows (n, d), mapped from disk; columns ``wanted`` hold codes of categories, whose levels a fit leaves on ``self``.
+def read_file(self: Any, data: Any, wanted: Sequence[int], unread: Sequence[int], reset: bool) -> Any:
+    """The rows (n, d), mapped from disk or where they are.
 
-    Text is refused in every other column but those ``unread``. Later rows are read with the columns, by name, and the levels
-    of the fit.
+    Columns ``wanted`` hold codes of categories, whose levels a fit leaves on ``self``. Text is refused in every other column
+    but those ``unread``. Later rows are read with the columns, by name, and the levels of the fit.
     """
     if reset:
-        chosen = read_as(data, columns=data.names, categories=[data.names[j] for j in wanted])
+        chosen = data.chosen(data.names, categories=[data.names[j] for j in wanted])
         for name in chosen.coded:
             if name not in chosen.categories and chosen.names.index(name) not in unread:
-                raise ValueError(not_numbers(chosen.table, chosen.table.column(name)))
+                raise chosen.refuse(name)
         self.n_features_in_ = len(chosen.names)
         self.feature_names_in_ = np.array(chosen.names, dtype=object)
         if wanted:
             self.levels_ = [np.array(chosen.coded[name]) if name in chosen.coded else None for name in chosen.names]
             self.levels_ = [_whole(levels) for levels in self.levels_]
-        rows: Array = chosen.x
-        return rows
+        return chosen.x
     names = _fitted_names(self, data)
     known = getattr(self, "levels_", None) or [None] * len(names)
     levels = {n: v for n, v in zip(names, known, strict=True) if v is not None}
-    again: Array = read_as(data, columns=names, levels=levels).x
-    return again
+    return data.chosen(names, levels=levels).x
 
 
-def _fitted_names(self: Any, data: Arrow) -> tuple[str, ...]:
+def _fitted_names(self: Any, data: Any) -> tuple[str, ...]:
     """The columns of the fit; those of the file, in order, where the fit knew no names."""
     known = getattr(self, "feature_names_in_", None)
     if known is not None:
         return tuple(map(str, known))
     if len(data.names) != self.n_features_in_:
         raise ValueError(
-            f"{data.table.title} has {len(data.names)} columns to read, but the model was fitted to {self.n_features_in_}, "
-            "without names; name the columns with estep.data.Arrow(..., columns=[...])"
+            f"{data.title} has {len(data.names)} columns to read, but the model was fitted to {self.n_features_in_}, "
+            f"without names; name the columns with {type(data).__name__}(..., columns=[...])"
         )
-    return data.names
+    return tuple(data.names)
 
 
 def _whole(levels: Any) -> Any:

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estep.core.record import Array
-from estep.estimators.columns import declared, is_missing, table_of
+from estep.data.layout import is_missing
+from estep.estimators.columns import declared, table_of
 from estep.families.product import Product
 from estep.families.words import class_called, family_called
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import column_or_1d
 
 from estep.core.record import Array
-from estep.estimators.columns import column_names, is_missing, own_names, plain, read_matrix
+from estep.data.layout import is_missing
+from estep.estimators.columns import column_names, own_names, plain, read_matrix
 from estep.families.normal_shapes import numbers
 
 SHOWN = 5

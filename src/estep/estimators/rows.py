@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estep.core.record import Array
-from estep.core.rows import count, is_sparse, take
+from estep.core.rows import count, is_elsewhere, is_sparse, take
 from estep.data.distinct import distinct
+from estep.data.layout import is_missing
 from estep.data.memory import Memory
-from estep.data.planes import Unkept
-from estep.estimators.columns import coded, is_missing, levels_of, plain, read_columns
+from estep.estimators.columns import coded, levels_of, plain, read_columns
 from estep.estimators.labels import class_names, read_labels
 
 DISTINCT_LOOK = 10_000
@@ -96,8 +96,8 @@ class Rows:
 
     def data(self, n_jobs: int | None) -> Any:
         """The rows as a data plane."""
-        if isinstance(self.x, Unkept):
-            return self.x.data(self.weight, self.allowed, self.given, n_jobs)
+        if is_elsewhere(self.x):
+            return self.x.carrying(self.weight, self.allowed, self.given, n_jobs)
         return Memory(self.x, weight=self.weight, allowed=self.allowed, given=self.given, n_jobs=n_jobs, ends=self.ends)
 
     def part(self, rows: NDArray[np.intp], n_jobs: int | None) -> Any:
@@ -106,10 +106,20 @@ class Rows:
 
     def distinct(self) -> Rows:
         """The rows that differ in anything they carry, in an order of their own, with the weight of all that are equal."""
+        if is_elsewhere(self.x):
+            return self._gathered()
         found = distinct((self.x, self.given, self.allowed), self.weight)
         if found is None:
             return self
         return dataclasses.replace(self._picked(found.first), weight=found.weight, member=found.member, times=self.weight)
+
+    def _gathered(self) -> Rows:
+        """The rows that differ, found where they are and brought here; the same rows where most of them differ."""
+        found = self.x.patterns(self.weight, self.allowed, self.given) if hasattr(self.x, "patterns") else None
+        if found is None:
+            return self
+        (x, allowed, given), weight = found
+        return Rows(x, weight, allowed, None, given)
 
     def pooled(self, resp: Array) -> Array:
         """Responsibilities of these rows from those of the rows that the user gave."""

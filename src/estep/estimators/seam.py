@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 
 from estep.core.result import Result
-from estep.core.rows import is_sparse
-from estep.data.planes import Unkept
+from estep.core.rows import is_elsewhere, is_sparse
 from estep.engine.presets import variant_of
 from estep.engine.run import Control
 from estep.engine.state import State
@@ -48,7 +47,8 @@ class Spec:
 
     ``structure`` None stands for independent rows, or, where the user gave ``by``, for weights of each group's own.
     ``argument`` is the setting that names k, for errors; ``starts`` makes starts of the estimator's own (``Task.own``);
-    ``settings`` stand in for the estimator's own ``init``, ``fixed`` or ``algorithm``, where it has other words for them.
+    ``settings`` stand in for the estimator's own ``init``, ``fixed`` or ``algorithm``, where it has other words for them;
+    ``few``: there may be fewer distinct rows than components, as where components are known by name.
     """
 
     family: Any
@@ -58,6 +58,7 @@ class Spec:
     argument: str = "n_components"
     starts: Any = None
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    few: bool = False
 
 
 def read(self: Any, arguments: Arguments, target: Target, *, reset: bool) -> Rows:
@@ -99,10 +100,12 @@ def fit_latent(self: Any, arguments: Arguments, spec: Spec) -> Any:
         family = family.by_name(own_names(arguments.X))
     read_as = Target(family, k, spec.k)
     rows = read(self, arguments, read_as, reset=True)
-    require_enough(rows, spec.k, spec.argument)
+    if not spec.few:
+        require_enough(rows, spec.k, spec.argument)
     _note_supervised(self, rows, spec.k)
     family = _with_levels(self, family)
-    rows = rows.distinct() if worth_collapsing(family, rows) else rows
+    if worth_collapsing(family, rows) and not (is_elsewhere(rows.x) and _told(self, spec)):
+        rows = rows.distinct()
     structure = spec.structure or _default_structure(self)
     data = rows.data(self.n_jobs)
     model = Latent(structure, family, k).bind(data)
@@ -121,6 +124,7 @@ def fit_latent(self: Any, arguments: Arguments, spec: Spec) -> Any:
 
 
 def _task(self: Any, model: Latent, rows: Rows, data: Any, spec: Spec, watch: Any) -> Task:
+    seed = seed_of(self.random_state)
     return Task(
         model=model,
         rows=rows,
@@ -135,8 +139,9 @@ def _task(self: Any, model: Latent, rows: Rows, data: Any, spec: Spec, watch: An
             watch=watch,
             catch=not getattr(self, "_enclosed", False),
             ledger=getattr(self, "_ledger", None),
+            seed=seed,
         ),
-        seed=seed_of(self.random_state),
+        seed=seed,
         n_jobs=self.n_jobs,
         noise=spec.noise,
         shared=getattr(self, "_shared_starts", None),
@@ -151,8 +156,12 @@ def _setting(self: Any, spec: Spec, name: str) -> Any:
 
 def worth_collapsing(family: Any, rows: Rows) -> bool:
     """Whether equal rows are counted once: where rows take few values."""
-    plain = not isinstance(rows.x, Unkept) and not is_sparse(rows.x) and rows.ends is None
-    return bool(getattr(family, "discrete", False)) and plain
+    return bool(getattr(family, "discrete", False)) and not is_sparse(rows.x) and rows.ends is None
+
+
+def _told(self: Any, spec: Spec) -> bool:
+    """Whether ``init`` says something of each row."""
+    return not isinstance(_setting(self, spec, "init"), str | Mapping)
 
 
 def _with_levels(self: Any, family: Any) -> Any:

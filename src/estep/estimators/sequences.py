@@ -16,54 +16,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estep.core.record import Array
-from estep.estimators.columns import is_missing, read_columns
+from estep.data.arrow import is_source
+from estep.data.layout import Layout, by_id, by_time, id_codes, whole_times
+from estep.estimators.columns import read_columns
 from estep.estimators.rows import Arguments, Rows, Target, rows_of
 
-MOST_FILLED = 10
-"""How many rows may be filled in for one that is given, before a slip in ``time`` is more likely."""
 Order = NDArray[np.intp]
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """Where rows go: row i of the user's stands at ``place[i]`` of the arranged ones, whose sequences end at ``ends``."""
-
-    ends: Order
-    place: Order
-
-    @property
-    def n(self) -> int:
-        """Number of arranged rows."""
-        return int(self.ends[-1])
-
-    @property
-    def plain(self) -> bool:
-        """Whether every row stands where it stood."""
-        return self.n == len(self.place) and bool((self.place == np.arange(self.n)).all())
-
-    def arranged(self, values: Any, blank: Any) -> Any:
-        """Values of the user's rows in their places, ``blank`` where there was no row."""
-        if self.plain:
-            return values
-        out = np.full((self.n, *values.shape[1:]), blank, dtype=np.result_type(values.dtype, type(blank)))
-        out[self.place] = values
-        return out
 
 
 def read_sequences(self: Any, arguments: Arguments, target: Target, *, reset: bool) -> Rows:
     """The rows of all sequences and what belongs to them; ``self`` is an estimator of sequences."""
     if arguments.by is not None:
         raise ValueError("by: sequences take no groups; fit each group of its own")
-    joined = joined_of(arguments)
+    joined = _together(joined_of(arguments))
     x = read_columns(self, joined.X, target.family, reset=reset)
-    layout = layout_of(joined, len(x))
+    there = joined.X.layout if is_source(joined.X) else None
+    layout = there or layout_of(joined, len(x))
     weight = _weights(joined.sample_weight, layout)
     labels, y = joined.labels, joined.y
     if not layout.plain:
         y = None if y is None else layout.arranged(np.asarray(y, dtype=object), -1)
         labels = None if labels is None else _arranged_sets(labels, layout)
     told = dataclasses.replace(joined, X=None, y=y, labels=labels, sample_weight=weight)
-    rows = rows_of(self, told, target, x=layout.arranged(x, np.nan), reset=reset)
+    rows = rows_of(self, told, target, x=x if there else layout.arranged(x, np.nan), reset=reset)
     ends = layout.ends if rows.kept is None else _ends_of_kept(layout.ends, rows.kept)
     return dataclasses.replace(rows, ends=ends, place=None if layout.plain else layout.place)
 
@@ -77,6 +52,9 @@ def joined_of(arguments: Arguments) -> Arguments:
         return arguments
     import narwhals as nw
 
+    if is_source(arguments.X):
+        X = arguments.X.in_sequences(names.get("sequence"), names.get("time"))
+        return dataclasses.replace(arguments, X=X, **dict.fromkeys(names))
     if not nw.dependencies.is_into_dataframe(arguments.X):
         raise ValueError(f"{next(iter(names))} names a column, but X is no table; give an array with a value for each row")
     table = nw.from_native(arguments.X, eager_only=True)
@@ -85,6 +63,17 @@ def joined_of(arguments: Arguments) -> Arguments:
             raise ValueError(f"{argument}={name!r} is no column of X; it has {list(table.columns)}")
     found = {argument: np.array(table[name].to_list(), dtype=object) for argument, name in names.items()}
     return dataclasses.replace(arguments, X=table.drop(*names.values()).to_native(), **found)
+
+
+def _together(arguments: Arguments) -> Arguments:
+    """Rows that are on a cluster in partitions of whole sequences: without ids they are one sequence."""
+    X = arguments.X
+    if not hasattr(X, "cluster") or X.layout is not None:
+        return arguments
+    told = [name for name in ("sequence", "lengths", "time") if getattr(arguments, name) is not None]
+    if told:
+        raise ValueError(f"{told[0]}: rows on a cluster are put in sequences by their columns; name a column of X")
+    return dataclasses.replace(arguments, X=X.in_sequences(None, None))
 
 
 def is_list_of_sequences(X: Any) -> bool:
@@ -142,13 +131,8 @@ def layout_of(arguments: Arguments, n: int) -> Layout:
         if arguments.sequence is not None or arguments.time is not None:
             raise ValueError("lengths cuts rows as they stand; with sequence or time leave it out")
         return Layout(_ends_of_lengths(arguments.lengths, n), np.arange(n))
-    ids = np.zeros(n, dtype=np.intp) if arguments.sequence is None else _codes(arguments.sequence, n)
-    if arguments.time is not None:
-        return _by_time(ids, _times(arguments.time, n))
-    order = np.argsort(ids, kind="stable")
-    place = np.empty(n, dtype=np.intp)
-    place[order] = np.arange(n)
-    return Layout(np.cumsum(np.bincount(ids)), place)
+    ids = np.zeros(n, dtype=np.intp) if arguments.sequence is None else id_codes(arguments.sequence, n)
+    return by_id(ids) if arguments.time is None else by_time(ids, whole_times(arguments.time, n))
 
 
 def _ends_of_lengths(lengths: Any, n: int) -> Order:
@@ -158,60 +142,6 @@ def _ends_of_lengths(lengths: Any, n: int) -> Order:
     if told.sum() != n:
         raise ValueError(f"lengths add up to {int(told.sum())}, but X has {n} rows")
     return np.cumsum(told).astype(np.intp)
-
-
-def _codes(sequence: Any, n: int) -> Order:
-    """Ids of sequences as codes in order of appearance."""
-    ids = np.asarray(sequence)
-    if ids.shape != (n,):
-        raise ValueError(f"sequence has shape {ids.shape}, expected ({n},): the id of the sequence of each row")
-    if ids.dtype.kind in "OUf" and (gone := [i for i, v in enumerate(ids.tolist()) if is_missing(v)]):
-        raise ValueError(f"sequence has no value in row {gone[0]}; every row belongs to a sequence")
-    known: dict[Any, int] = {}
-    return np.array([known.setdefault(v, len(known)) for v in ids.tolist()], dtype=np.intp)
-
-
-def _times(time: Any, n: int) -> NDArray[np.int64]:
-    """Times as whole numbers."""
-    values = np.asarray(time)
-    if values.shape != (n,):
-        raise ValueError(f"time has shape {values.shape}, expected ({n},): the time of each row")
-    if values.dtype.kind == "O":
-        if gone := [i for i, v in enumerate(values.tolist()) if is_missing(v) or type(v).__name__ == "NaTType"]:
-            raise ValueError(f"time has no value in row {gone[0]}")
-        number = all(isinstance(v, int | float | np.number) for v in values.tolist())
-        values = values.astype(float) if number else np.array([np.datetime64(v) for v in values.tolist()])
-    if values.dtype.kind in "mM":
-        unit = "datetime64[ns]" if values.dtype.kind == "M" else "timedelta64[ns]"
-        if np.isnat(values).any():
-            raise ValueError(f"time has no value in row {int(np.flatnonzero(np.isnat(values))[0])}")
-        return values.astype(unit).astype(np.int64)
-    if values.dtype.kind not in "iuf" or not (values == np.floor(values)).all():
-        raise ValueError("time must be whole numbers (steps) or dates; number the steps, or leave time out")
-    return values.astype(np.int64)
-
-
-def _by_time(ids: Order, times: NDArray[np.int64]) -> Layout:
-    order = np.argsort(ids, kind="stable")
-    same = ids[order][1:] == ids[order][:-1]
-    gaps = np.diff(times[order])
-    if (odd := np.flatnonzero(same & (gaps <= 0))).size:
-        row, before = int(order[odd[0] + 1]), int(order[odd[0]])
-        if gaps[odd[0]] == 0:
-            raise ValueError(f"rows {before} and {row} have the same time in the same sequence; keep one of them")
-        raise ValueError(f"row {row} is earlier than row {before} of its sequence; sort each sequence by time")
-    step = int(np.gcd.reduce(gaps[same])) if same.any() else 1
-    jumps = np.where(same, gaps // step, 1)
-    at = np.concatenate([[0], np.cumsum(jumps)]).astype(np.intp)
-    n = int(at[-1]) + 1
-    if n > (1 + MOST_FILLED) * len(ids):
-        raise ValueError(
-            f"time leaves {n - len(ids)} steps of {step} without a row, for {len(ids)} rows; number the steps, or drop time"
-        )
-    place = np.empty(len(ids), dtype=np.intp)
-    place[order] = at
-    last = np.append(np.flatnonzero(~same), len(ids) - 1)
-    return Layout(at[last] + 1, place)
 
 
 def _weights(sample_weight: Any, layout: Layout) -> Array | None:

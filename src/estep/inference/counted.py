@@ -12,8 +12,11 @@ WIDTH = 60
 
 
 def spread(fn: Callable[[Any], T], items: Sequence[Any], n_jobs: int | None) -> Iterable[T]:
-    """``fn`` of every item, in order; ``n_jobs`` processes (None is one), as they come."""
-    if n_jobs in (None, 1) or len(items) <= 1:
+    """``fn`` of every item, in order; ``n_jobs`` processes (None is one, or what joblib's context says), as they come.
+
+    Within ``joblib.parallel_config("dask")`` the items go to the workers of that cluster.
+    """
+    if len(items) <= 1 or _alone(n_jobs):
         return (fn(item) for item in items)
     from sklearn.utils.parallel import Parallel, delayed
 
@@ -21,9 +24,17 @@ def spread(fn: Callable[[Any], T], items: Sequence[Any], n_jobs: int | None) -> 
     return found
 
 
+def _alone(n_jobs: int | None) -> bool:
+    if n_jobs == 1:
+        return True
+    from joblib import effective_n_jobs
+
+    return n_jobs is None and effective_n_jobs(None) == 1
+
+
 def in_batches(fn: Callable[[Any], T], items: Sequence[Any], n_jobs: int | None) -> Iterator[T]:
     """As ``spread``, but no more is begun than a few rounds ahead, so that whoever reads may stop."""
-    step = 1 if n_jobs in (None, 1) else 32
+    step = 1 if _alone(n_jobs) else 32
     for at in range(0, len(items), step):
         yield from spread(fn, items[at : at + step], n_jobs)
 
