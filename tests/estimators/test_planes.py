@@ -108,6 +108,34 @@ def test_a_mixture_is_the_same_wherever_its_rows_are(name: str, table: Any, clie
         np.testing.assert_allclose(there.bic(X), bic, rtol=1e-12, err_msg=where)
 
 
+def test_rows_of_categories_are_counted_where_they_are(table: Any, tmp_path: Path) -> None:
+    frame = table[["eyes", "answer", "score"]]
+    there = {where: X for where, X in elsewhere(frame, tmp_path).items() if where in ("Parquet", "DuckDB")}
+    here = estep.LatentClass(2, random_state=0, n_init=3).fit(frame)
+    for X in there.values():
+        data = X if isinstance(X, Arrow) else Arrow(X)
+        found = estep.LatentClass(2, random_state=0, n_init=3).fit(data)
+        assert found.log_likelihood_ == here.log_likelihood_, "the very patterns in the very order"
+        chosen = data.chosen(data.names, levels=None)
+        assert not chosen.is_kept, "no row was kept"
+        assert (found.predict(data) == here.predict(frame)).all()
+
+
+def test_negative_counts_in_a_file_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "counts.csv"
+    file.write_text("a,b\n" + "1,2\n-3,1\n2,2\n" * 5)
+    with pytest.raises(ValueError, match="Negative values in data: X holds -3"):
+        estep.Mixture(estep.Poisson(), 2).fit(file)
+
+
+def test_a_query_that_draws_is_asked_once(tmp_path: Path) -> None:
+    query = "SELECT CAST(random() < 0.5 AS INTEGER) AS a, CAST(random() < 0.5 AS INTEGER) AS b FROM range(1000)"
+    data = Arrow(None, query=query)
+    found = estep.LatentClass(1).fit(data)
+    assert found.result_.n == 1000
+    assert found.log_likelihood_ == estep.LatentClass(1).fit(np.asarray(data.x)).log_likelihood_
+
+
 def test_weights_and_labels_are_columns_there(table: Any, client: Any) -> None:
     frame = table[["height", "weight"]].assign(
         times=1.0 + np.arange(N) % 3, kind=np.where(np.arange(N) % 5, None, np.where(table["height"] > 2, "tall", "small"))
@@ -122,6 +150,44 @@ def test_weights_and_labels_are_columns_there(table: Any, client: Any) -> None:
     assert list(there.classes_) == list(here.classes_)
     plain = estep.GaussianMixture(2, random_state=0, n_init=2).fit(frame[["height", "weight"]])
     assert abs(plain.log_likelihood_ - here.log_likelihood_) > 1.0, "weights count"
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_a_hidden_markov_model_is_the_same_from_a_file(suffix: str, walks: Any, tmp_path: Path) -> None:
+    file = tmp_path / f"walks.{suffix}"
+    connection = duckdb.connect()
+    connection.register("given", walks)
+    connection.execute(f"COPY (SELECT * FROM given) TO '{file}' (FORMAT {suffix})")
+    here = estep.PoissonHMM(2, random_state=0, n_init=3).fit(walks, sequence="unit", time="day")
+    there = estep.PoissonHMM(2, random_state=0, n_init=3).fit(file, sequence="unit", time="day")
+    assert there.log_likelihood_ == here.log_likelihood_, "the very rows in the very order"
+    for ask in ("predict", "score_samples"):
+        told = dict(sequence="unit", time="day")
+        assert (getattr(there, ask)(file, **told) == getattr(here, ask)(walks, **told)).all()
+    by_id = estep.PoissonHMM(2, random_state=0, n_init=2).fit(Arrow(file, exclude=["day"]), sequence="unit")
+    plain = estep.PoissonHMM(2, random_state=0, n_init=2).fit(walks.drop(columns="day"), sequence="unit")
+    assert by_id.log_likelihood_ == plain.log_likelihood_ != here.log_likelihood_
+
+
+def test_a_file_whose_rows_cannot_be_placed_says_which(walks: Any, tmp_path: Path) -> None:
+    def written(frame: Any, name: str) -> Path:
+        frame.to_csv(tmp_path / name, index=False)
+        return tmp_path / name
+
+    make = estep.PoissonHMM(2)
+    with pytest.raises(ValueError, match="is earlier than the row before it in its sequence"):
+        make.fit(written(walks.assign(day=walks["day"].to_numpy()[::-1]), "wrong.csv"), sequence="unit", time="day")
+    twice = walks.assign(day=np.where(walks["day"] == 2, 1, walks["day"]))
+    with pytest.raises(ValueError, match="has the time of the row before it"):
+        make.fit(written(twice, "twice.csv"), sequence="unit", time="day")
+    gone = walks.assign(unit=walks["unit"].where(walks.index != 7))
+    with pytest.raises(ValueError, match="column 'unit' has no value in row 8"):
+        make.fit(written(gone, "gone.csv"), sequence="unit", time="day")
+    with pytest.raises(ValueError, match="no column 'days'; did you mean 'day'"):
+        make.fit(written(walks, "good.csv"), sequence="unit", time="days")
+    far = walks.assign(day=np.where(walks["day"] > 5, walks["day"] + 10**6, walks["day"]))
+    with pytest.raises(ValueError, match="steps of 1 without a row"):
+        make.fit(written(far, "far.csv"), sequence="unit", time="day")
 
 
 def test_a_hidden_markov_model_is_the_same_on_a_cluster(walks: Any, client: Any) -> None:

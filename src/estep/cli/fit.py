@@ -10,11 +10,13 @@ from typing import Any
 
 from estep.cli.checkpoint import Checkpoint, checkpoint_of, resume_command
 from estep.cli.choosing import Plan, described, fitted, model_name, plan, table_of
+from estep.cli.engine import rows_on
 from estep.cli.models import kind_of
 from estep.cli.progress import Progress
 from estep.cli.reading import Given, in_memory, read, warnings_as_notes
 from estep.cli.words import INTERRUPTED, OK, UNFINISHED, Voice
 from estep.cli.writing import free_places, write_assignments
+from estep.data.dask_plane import ClusterLost
 
 MOST_REPLAYED = 20_000
 MODEL, ASSIGNMENTS, REPORT = "model.safetensors", "assignments.parquet", "report.html"
@@ -36,10 +38,11 @@ def run(options: Any, voice: Voice) -> int:
         checkpoint = checkpoint_of(options, given.data, progress, voice)
         todo.estimator._ledger = checkpoint.ledger
         try:
-            estimator, selection = fitted(todo, options, given)
-        except KeyboardInterrupt:
+            with rows_on(given.data, options, voice) as rows:
+                estimator, selection = fitted(todo, options, given.read_from(rows))
+        except (KeyboardInterrupt, ClusterLost) as end:
             progress.close()
-            return _cut_off(options, checkpoint, voice)
+            return _cut_off(options, checkpoint, voice, str(end) or "interrupted")
         progress.close()
         written = _write(estimator, selection, given, options, voice) if options.out else {}
         checkpoint.remove()
@@ -57,13 +60,13 @@ def reports() -> bool:
     return all(importlib.util.find_spec(package) is not None for package in ("matplotlib", "jinja2"))
 
 
-def _cut_off(options: Any, checkpoint: Checkpoint, voice: Voice) -> int:
+def _cut_off(options: Any, checkpoint: Checkpoint, voice: Voice, why: str) -> int:
     """Keep what was done, and say how to go on."""
     checkpoint.write()
     command = resume_command(options.arguments, checkpoint.path)
     voice.say("")
-    voice.document({"command": "fit", "error": "interrupted", "checkpoint": str(checkpoint.path), "resume": command})
-    return voice.ended(f"interrupted; what was done is kept in {checkpoint.path}. To go on:\n  {command}", INTERRUPTED)
+    voice.document({"command": "fit", "error": why, "checkpoint": str(checkpoint.path), "resume": command})
+    return voice.ended(f"{why}; what was done is kept in {checkpoint.path}. To go on:\n  {command}", INTERRUPTED)
 
 
 def _write(estimator: Any, selection: Any, given: Given, options: Any, voice: Voice) -> dict[str, str]:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from estep import __version__
+from estep.cli import engine
 from estep.cli.models import MODELS, model_lines
 from estep.cli.words import BAD, INTERRUPTED, OK, Voice, counts, names
 
@@ -152,6 +153,7 @@ def _fit(parser: argparse.ArgumentParser) -> None:
     _data(parser)
     _rows(parser)
     _model(parser)
+    engine.add(parser)
     group = parser.add_argument_group("output")
     group.add_argument("--out", metavar="DIR", help="folder for model.safetensors, assignments.parquet and report.html")
     group.add_argument("--force", action="store_true", help="replace files that are there already")
@@ -178,6 +180,29 @@ def _report(parser: argparse.ArgumentParser) -> None:
     _data(parser)
     parser.add_argument("--out", metavar="FILE", default="report.html", help="where to write it (default report.html)")
     parser.add_argument("--force", action="store_true", help="replace a file that is there already")
+
+
+def _motif(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sequences", metavar="SEQUENCES", help="a FASTA file (also .gz), or a Stockholm file")
+    group = parser.add_argument_group("motif")
+    group.add_argument("--width", metavar="W", default="8", help="12, or 8:24; the best by --criterion (default 8)")
+    laws = ("one", "at-most-one", "any", "any-(windows)", "oops", "zoops", "anr", "tcm")
+    group.add_argument("--sites", default="one", choices=laws, help="sites of a sequence (default one)")
+    group.add_argument("--motifs", type=int, default=1, metavar="N", help="motifs, one after another (default 1)")
+    group.add_argument("--both-strands", action="store_true", help="sites may lie on the other strand")
+    group.add_argument("--palindrome", action="store_true", help="the motif equals its reversed complement")
+    group.add_argument("--criterion", default="bic", choices=("bic", "aic"), help="chooses the width (default bic)")
+    group.add_argument("--alphabet", default="auto", metavar="NAME", help="dna, rna, protein, or the letters (default auto)")
+    group.add_argument("--mask-lower", action="store_true", help="no site may lie on letters in lower case")
+    group = parser.add_argument_group("algorithm")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the starts (default 0)")
+    group.add_argument("--n-init", type=int, metavar="N", help="words to begin with (default 20)")
+    group.add_argument("--max-iter", type=int, metavar="N", help="cap on passes of a run (default 1000)")
+    group.add_argument("--tol", type=float, metavar="X", help="nats a letter still to gain at which a run stops (default 1e-8)")
+    group.add_argument("--threads", type=int, metavar="N", help="threads (default: every processor)")
+    group = parser.add_argument_group("output")
+    group.add_argument("--out", metavar="DIR", help="folder for motifs.meme, sites.csv and logo.svg")
+    group.add_argument("--force", action="store_true", help="replace files that are there already")
 
 
 def _demo(parser: argparse.ArgumentParser) -> None:
@@ -213,6 +238,12 @@ COMMANDS: dict[str, tuple[str, str, Any]] = {
         "example: the page about a model and the rows it was fitted to\n"
         "  estep report flowers/model.safetensors flowers.csv --out flowers.html",
         _report,
+    ),
+    "motif": (
+        "motifs in a file of sequences: matrix, sites and logo",
+        "example: the best width from 8 to 24, sites on both strands, not in every promoter\n"
+        "  estep motif promoters.fasta --width 8:24 --sites at-most-one --both-strands --out motif",
+        _motif,
     ),
     "demo": ("a tour with the data of the Old Faithful geyser", "example: estep demo --out geyser", _demo),
 }

@@ -25,11 +25,18 @@ class Given:
     by: NDArray[Any] | None = None
     frame: Any = None
     left_out: tuple[str, ...] = ()
+    rows: Any = None
+
+    def read_from(self, rows: Any) -> Given:
+        """The same, with rows that are fitted where they are: on a cluster."""
+        return self if rows is self.data else dataclasses.replace(self, rows=rows)
 
     @property
     def X(self) -> Any:
-        """The rows as estimators take them: a table in memory for formulas, else the file itself."""
-        return self.data if self.frame is None else self.frame
+        """The rows as estimators take them: a table in memory for formulas, else the file itself, or the cluster."""
+        if self.frame is not None:
+            return self.frame
+        return self.data if self.rows is None else self.rows
 
     @property
     def plain(self) -> Any:

@@ -120,7 +120,7 @@ def copy_beside(given: Given, found: dict[str, Any], classes: Any, path: Path) -
     if classes is not None:
         shown.insert(1, f'list_extract([{", ".join(literal(str(c)) for c in classes)}], "class" + 1) AS class_name')
     name = 'row_number() OVER () AS "row"' if ids is None else quoted(ids)
-    beside = "" if ids is None else f" POSITIONAL JOIN (SELECT {quoted(ids)} FROM {table.sql})"
+    beside = "" if ids is None else f" POSITIONAL JOIN (SELECT {quoted(ids)} FROM {table.whole})"
     rows = f'SELECT {name}, {", ".join(shown)} FROM "estep results"{beside}'
     with put_in_place(path) as part:
         try:

@@ -8,9 +8,12 @@ Where the disk has no room for the rows, every pass reads the source again: the 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import tempfile
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,10 +24,14 @@ from estep.core.memo import remembered
 from estep.core.protocols import Chunk
 from estep.core.record import Array
 from estep.data.blocks import in_blocks
+from estep.data.column_sql import levels_of, measured, not_numbers, seen, unknown_level
+from estep.data.layout import Layout
 from estep.data.planes import PIECE_VALUES, Mapped, Reread, Unkept
-from estep.data.source import Column, Reading, Table, levels_of, measured, not_numbers, open_table, seen, unknown_level
+from estep.data.sequence_sql import FIRST, ROW, layout_in, ordered_query
+from estep.data.source import Column, Reading, Table, open_table
 from estep.data.spool import NoRoom, spool_folder, spooled
 from estep.data.sql import nearest
+from estep.data.unread import Unread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +40,10 @@ class Arrow:
 
     Parameters
     ----------
-    source : path or None
-        The file, or a pattern such as ``"part-*.parquet"``; None where ``query`` names its files itself.
+    source : path, Arrow stream or None
+        The file, a pattern such as ``"part-*.parquet"``, a folder of files of one kind (``key=value`` folders become columns),
+        something far away that DuckDB reads (``"s3://bucket/*.parquet"``, with its httpfs extension), or a record-batch reader,
+        which is read once; None where ``query`` names its files itself.
     query : str or None
         SQL in DuckDB's dialect; the file is the table ``data`` in it. It is run once.
     columns : sequence of str or None
@@ -74,7 +83,7 @@ class Arrow:
     9.0
     """
 
-    source: str | os.PathLike[str] | None
+    source: Any
     query: str | None = None
     columns: Sequence[str] | None = None
     exclude: Sequence[str] = ()
@@ -167,6 +176,44 @@ class Arrow:
         found: NDArray[Any] = remembered(self, "known", lambda: self.values(str(self.labels)))
         return found
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether the rows have been read, and are at hand for passes."""
+        return "plane" in self.__dict__.get("_memo", {})
+
+    @property
+    def unread(self) -> Any:
+        """The rows, (n, d), where nobody has read them yet: what differs among them is counted by the database."""
+        return self.x if self.is_kept else Unread(self)
+
+    def first(self, n: int) -> Array:
+        """The first ``n`` rows."""
+        parts, seen = [np.empty((0, len(self.names)))], 0
+        for batch in self.table.batches(self._measured()):
+            parts.append(batch[: n - seen])
+            seen += len(parts[-1])
+            if seen >= n:
+                break
+        return np.concatenate(parts)
+
+    def counted(self, most: int) -> Array | None:
+        """The distinct rows, each with the number of rows equal to it in a last column; None for more than ``most``."""
+        columns = [f'{expression} AS "{j}"' for j, expression in enumerate(self._measured())]
+        sql = f"SELECT {', '.join(columns)}, CAST(count(*) AS DOUBLE) AS n FROM {{any}} GROUP BY ALL"
+        parts, seen = [np.empty((0, len(columns) + 1))], 0
+        for batch in self.table.matrices(sql):
+            parts.append(batch)
+            seen += len(batch)
+            if seen > most:
+                return None
+        found = np.concatenate(parts)
+        if np.isinf(found).any():
+            next(iter(self.plane.chunks()))  # says where
+        return found
+
+    def _measured(self) -> list[str]:
+        return [measured(self.table, column, self.coded) for column in map(self.table.column, self.names)]
+
     def chosen(
         self, columns: Sequence[str] | None = None, categories: Sequence[str] = (), levels: Mapping[str, Any] | None = None
     ) -> Arrow:
@@ -177,7 +224,34 @@ class Arrow:
             return self
         key = ("as", columns, tuple(categories), repr(known))
         settings = {"columns": columns, "exclude": (), "categories": tuple(categories), "levels": known}
-        found: Arrow = remembered(self, key, lambda: dataclasses.replace(self, **settings))  # type: ignore[arg-type]
+
+        def made() -> Arrow:
+            other = dataclasses.replace(self, **settings)  # type: ignore[arg-type]
+            remembered(other, "table", lambda: self.table)
+            remembered(other, "layout", lambda: self.layout)
+            return other
+
+        found: Arrow = remembered(self, key, made)
+        return found
+
+    def in_sequences(self, sequence: str | None, time: str | None) -> Arrow:
+        """The rows brought together by the ids in one column and in steps of the times in another; ``layout`` says where."""
+
+        def made() -> Arrow:
+            gone = [name for name in (sequence, time) if name is not None]
+            own = [name.strip('"') for name in (ROW, FIRST)]
+            exclude = (*(name for name in self.exclude if name not in gone), *own, *(() if time else gone))
+            other = dataclasses.replace(self, query=ordered_query(self, sequence, time), exclude=exclude)
+            remembered(other, "layout", lambda: layout_in(other.table))
+            return other
+
+        found: Arrow = remembered(self, ("in sequences", sequence, time), made)
+        return found
+
+    @property
+    def layout(self) -> Layout | None:
+        """Where the user's rows stand, once they are in sequences."""
+        found: Layout | None = remembered(self, "layout", lambda: None)
         return found
 
     def refuse(self, name: str) -> ValueError:
@@ -231,13 +305,34 @@ def source_of(X: Any) -> Any:
     """``X`` as rows in a file or on a cluster where it is a path or a Dask collection, or such rows already, else None."""
     if is_source(X):
         return X
-    if isinstance(X, str | os.PathLike):
+    if isinstance(X, str | os.PathLike) or hasattr(X, "read_next_batch"):
         return Arrow(X)
+    if type(X).__module__.startswith("polars.lazyframe"):
+        return _lazy(X)
     if type(X).__module__.partition(".")[0] in ("dask", "dask_expr", "distributed"):
         from estep.data.on_dask import OnDask
 
         return OnDask(X)
     return None
+
+
+def _lazy(frame: Any) -> Arrow:
+    """The rows of a polars LazyFrame: streamed to a file of their own, which goes when nobody reads it any more."""
+    handle, path = tempfile.mkstemp(suffix=".parquet", dir=spool_folder(None), prefix="estep-")
+    os.close(handle)
+    try:
+        frame.sink_parquet(path)
+        data = Arrow(path)
+        weakref.finalize(data.table, _removed, path)
+    except BaseException:
+        _removed(path)
+        raise
+    return data
+
+
+def _removed(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _names(data: Arrow) -> tuple[str, ...]:

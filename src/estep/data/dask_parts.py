@@ -78,6 +78,8 @@ def columns_of(raw: Any) -> dict[str, Any]:
     """Columns by name: of a table, an array (x0, x1, ...), a dict of columns, or a list of dicts or rows."""
     if isinstance(raw, Mapping):
         return dict(raw)
+    if hasattr(raw, "columns") and callable(raw.columns):  # rows that are still in a file
+        return dict(raw.columns())
     if isinstance(raw, list | tuple) and raw and isinstance(raw[0], Mapping):
         names = list(dict.fromkeys(name for row in raw for name in row))
         return {str(name): [row.get(name) for row in raw] for name in names}

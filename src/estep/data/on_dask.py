@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,19 +21,17 @@ from numpy.typing import NDArray
 from estep.core.memo import remembered
 from estep.core.protocols import Chunk
 from estep.core.record import Array
-from estep.core.rows import take
+from estep.data.arrow import Arrow
+from estep.data.dask_files import pieces_of
+from estep.data.dask_matrix import Scattered
 from estep.data.dask_parts import (
     LEVELS_MOST,
-    Carried,
     Facts,
     column_values,
     facts_of,
     measured,
-    merged_patterns,
-    part_of,
-    patterns_of,
 )
-from estep.data.dask_plane import Cluster, Spread, gathered
+from estep.data.dask_plane import Cluster, Spread
 from estep.data.dask_sequences import arrange, columns_in, places_in
 from estep.data.layout import Layout, Order
 from estep.data.sql import nearest
@@ -40,13 +39,14 @@ from estep.data.sql import nearest
 
 @dataclasses.dataclass(frozen=True)
 class OnDask:
-    """Rows of a Dask DataFrame, Array or Bag, or of a list of partitions.
+    """Rows of a Dask DataFrame, Array or Bag, of a list of partitions, or of files that the workers read.
 
     Parameters
     ----------
-    source : Dask collection, or list of partitions
-        A partition is a table, an array (n, d), a list of dicts, or a delayed object or future of one. Arrays and tables that
-        are given as they are travel with the tasks; large ones are better read by the workers.
+    source : Dask collection, list of partitions, path or ``Arrow``
+        Files are read by the workers, each its own rows, under the same path. A partition of a list is a table, an array
+        (n, d), a list of dicts, or a delayed object or future of one. Arrays and tables that are given as they are travel
+        with the tasks; large ones are better read by the workers.
     client : distributed.Client or None
         The cluster; None takes the current client, or, where there is none, workers in this process.
     columns, exclude : sequences of str
@@ -103,7 +103,11 @@ class OnDask:
     @property
     def title(self) -> str:
         """What this is, in errors."""
-        return f"the Dask {type(self.source).__name__}" if hasattr(self.source, "dask") else "the list of partitions"
+        if isinstance(self.source, list | tuple):
+            return "the list of partitions"
+        if hasattr(self.source, "dask"):
+            return f"the Dask {type(self.source).__name__}"
+        return str(getattr(self.source, "title", self.source))
 
     @property
     def cluster(self) -> Cluster:
@@ -253,68 +257,6 @@ class OnDask:
         return found
 
 
-@dataclasses.dataclass(frozen=True)
-class Scattered:
-    """A matrix (n, d) whose rows are on the workers: ``raw`` are futures of the rows of each partition."""
-
-    cluster: Cluster
-    raw: tuple[Any, ...]
-    lengths: tuple[int, ...]
-    d: int
-    title: str
-    rows: int | None = None
-    ends: tuple[Order, ...] | None = None
-
-    elsewhere = True
-    ndim = 2
-    dtype = np.dtype(np.float64)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        return sum(self.lengths), self.d
-
-    def __len__(self) -> int:
-        return sum(self.lengths)
-
-    def __getitem__(self, rows: Any) -> Array:
-        """The rows of a slice, or of ascending numbers, fetched from the workers."""
-        return gathered(self.cluster, self.raw, self.lengths, rows, self.d)
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
-        return np.asarray(self[:], dtype=dtype)
-
-    def patterns(self, weight: Array | None, allowed: NDArray[Any] | None, given: Any) -> tuple[Any, Array] | None:
-        """The rows that differ, with what they carry, and the weight of all that are equal; None where most of them differ."""
-        each = self._carried(weight, allowed, given)
-        futures = [self.cluster.submit(patterns_of, x, more) for x, more in zip(self.raw, each, strict=True)]
-        found = self.cluster.results(futures, [])
-        return None if any(part is None for part in found) else merged_patterns(found)
-
-    def carrying(self, weight: Array | None, allowed: NDArray[Any] | None, given: Any, n_jobs: int | None) -> Spread:
-        """The rows as a data plane, with what they carry; what is given here is sent to the workers once."""
-        each = self._carried(weight, allowed, given)
-        firsts = np.cumsum([0, *self.lengths])
-        parts = tuple(
-            self.cluster.submit(part_of, x, more, self.title, int(first), self.rows)
-            for x, more, first in zip(self.raw, each, firsts, strict=False)
-        )
-        return Spread(self.cluster, parts, self.lengths, self.title, self.raw, each, self.rows)
-
-    def _carried(self, weight: Array | None, allowed: NDArray[Any] | None, given: Any) -> tuple[Carried, ...]:
-        limits = np.cumsum([0, *self.lengths]).tolist()
-        places = [slice(a, z) for a, z in zip(limits, limits[1:], strict=False)]
-        ends = [None] * len(places) if self.ends is None else self.ends
-
-        def part(value: Any, rows: slice) -> Any:
-            return None if value is None else take(value, rows)
-
-        return tuple(
-            Carried(part(weight, rows), part(allowed, rows), part(given, rows), end)
-            for rows, end in zip(places, ends, strict=True)
-        )
-
-
 def _scattered(data: OnDask) -> Scattered:
     coded = {name: data.coded[name] for name in data.names if name in data.coded}
     raw = tuple(
@@ -360,6 +302,8 @@ def _client() -> Any:
 
 def _partitions(source: Any, cluster: Cluster) -> list[Any]:
     """Futures of the raw partitions of a collection or list."""
+    if isinstance(source, str | os.PathLike) or hasattr(source, "table"):
+        return [_sent(cluster, piece) for piece in pieces_of(source if hasattr(source, "table") else Arrow(source))]
     if hasattr(source, "to_delayed"):
         if hasattr(source, "rechunk"):  # an array: rows may be cut, columns may not
             source = (source[:, None] if source.ndim == 1 else source).rechunk({1: -1})
@@ -437,8 +381,8 @@ def _levels(data: OnDask, name: str) -> tuple[Any, ...]:
     if len({isinstance(level, str) for level in found}) > 1:
         which = {facts.kinds[name]: i for i, facts in enumerate(data.facts) if facts.n}
         raise ValueError(
-            f"{data.title}: column {name!r} holds text in partition {which['text']} and numbers in partition {which['number']}; "
-            "mend it, or leave the column out"
+            f"{data.title}: column {name!r} holds text in partition {which['text']} and numbers in partition "
+            f"{which['number']}; mend it, or leave the column out"
         )
     if len(found) > LEVELS_MOST:
         raise ValueError(

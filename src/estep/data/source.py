@@ -9,8 +9,6 @@ sorted order, found by a pass of their own, so that codes agree between batches 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import glob
 import importlib.util
 import os
 import secrets
@@ -22,16 +20,16 @@ import numpy as np
 
 from estep.core.memo import remembered
 from estep.core.record import Array
+from estep.data.column_sql import NUMBERS, TEXTS, number
 from estep.data.delimited import csv_reader
+from estep.data.found import KINDS, files_at, refuse_unreadable, suffix_of
 from estep.data.spool import spool_folder
 from estep.data.sql import ARROW_FILE, imported, literal, nearest, quoted, said
 
-NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "BOOLEAN", "UTINYINT",
-           "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT")  # fmt: skip
-TEXTS = ("VARCHAR", "ENUM", "JSON", "UUID")
-LEVELS_MOST = 10_000
 MEMORY = "512MB"
 KEPT = 'memory.main."estep rows"'
+DRAWS = ("random", "sample", "uuid", "limit", "now(", "current_")
+"""Words of queries whose rows may not be the same when they are asked again."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +52,11 @@ class Column:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A relation that can be read again and again, always in the same order."""
+    """A relation that can be read again and again, always in the same order.
+
+    ``sql`` names it; ``asked`` is the query that made it, where its rows are not there yet: they are kept when somebody reads
+    them in order ({t} in SQL), and not when they are only counted ({any}).
+    """
 
     connection: Any
     sql: str
@@ -62,6 +64,24 @@ class Table:
     reading: Reading
     text: str | None = None  # a file without types
     streams: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # what DuckDB finds under a name of ours
+    asked: str | None = None
+
+    def keep(self) -> None:
+        """Rows of a query, from now on those of a table; once."""
+        if self.asked is not None:
+            remembered(self, "kept", lambda: self.connection.execute(f"CREATE TABLE {self.sql} AS {self.asked}"))
+
+    @property
+    def whole(self) -> str:
+        """The name of the rows, in an order that stays."""
+        self.keep()
+        return self.sql
+
+    def _named(self, sql: str) -> str:
+        if "{t}" in sql:
+            self.keep()
+        there = self.asked is None or "kept" in self.__dict__.get("_memo", {})
+        return sql.replace("{t}", self.sql).replace("{any}", self.sql if there else f"({self.asked})")
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -72,7 +92,7 @@ class Table:
     @property
     def n_rows(self) -> int:
         """Number of rows."""
-        return int(remembered(self, "n_rows", lambda: self.one("SELECT count(*) FROM {t}")[0]))
+        return int(remembered(self, "n_rows", lambda: self.one("SELECT count(*) FROM {any}")[0]))
 
     def column(self, name: str) -> Column:
         """The column of that name; raises ValueError naming the nearest."""
@@ -88,26 +108,38 @@ class Table:
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a query in which {t} stands for this table."""
         with said(self.title, self.text):
-            found: list[tuple[Any, ...]] = self.cursor().execute(sql.replace("{t}", self.sql)).fetchall()
+            sql = self._named(sql)
+            found: list[tuple[Any, ...]] = self.cursor().execute(sql).fetchall()
         return found
 
     def one(self, sql: str) -> tuple[Any, ...]:
         """The first row of a query."""
         return self.rows(sql)[0]
 
+    def arrays(self, sql: str) -> dict[str, Any]:
+        """What a query gives, as masked arrays by name."""
+        with said(self.title, self.text):
+            found: dict[str, Any] = self.cursor().execute(self._named(sql)).fetchnumpy()
+        return found
+
     def batches(self, expressions: Sequence[str], seed: int | None = None) -> Iterator[Array]:
         """The expressions over every row as matrices (m, expressions), one Arrow record batch after the other.
 
         With a ``seed`` in the order of a hash of it and the row's number.
         """
-        nanoarrow = imported("nanoarrow")
-        rows = self.sql
+        rows = "{t}"
         if seed is not None:
             numbered = f'SELECT *, row_number() OVER () AS "estep row" FROM {rows}'
             rows = f'(SELECT * FROM ({numbered}) ORDER BY hash("estep row", {seed}))'
+        return self.matrices(f"SELECT {', '.join(expressions)} FROM {rows}")
+
+    def matrices(self, sql: str) -> Iterator[Array]:
+        """What a query of float64 columns gives, one Arrow record batch after the other."""
+        nanoarrow = imported("nanoarrow")
         with said(self.title, self.text):
+            sql = self._named(sql)
             cursor = self.cursor()  # kept until the last batch: some versions close it with the last name for it
-            stream = nanoarrow.c_array_stream(cursor.sql(f"SELECT {', '.join(expressions)} FROM {rows}"))
+            stream = nanoarrow.c_array_stream(cursor.sql(sql))
             for batch in _each_batch(stream):
                 yield _matrix(batch)
 
@@ -153,6 +185,8 @@ def open_table(source: Any, query: str | None, reading: Reading, memory: str = M
 def _table(connection: Any, source: Any, query: str | None, reading: Reading) -> Table:
     if source is None and query is None:
         raise ValueError("give a file, a query, or both")
+    if hasattr(source, "__arrow_c_stream__"):
+        return _streamed(connection, source, query, reading)
     file = None if source is None else _file(connection, os.fspath(source), query, reading)
     if query is None:
         assert file is not None
@@ -160,10 +194,25 @@ def _table(connection: Any, source: Any, query: str | None, reading: Reading) ->
     with said("the query", None if file is None else file.text):
         if file is not None and file.sql:
             shown = ", ".join(_typed(file, column) for column in file.columns)
-            registered(connection, file.streams).execute(f"CREATE TEMP VIEW data AS SELECT {shown} FROM {file.sql}")
-        # Read once: a query may give its rows in another order when it is asked again.
-        connection.execute(f"CREATE TABLE {KEPT} AS SELECT * FROM ({query.strip().rstrip(';')})")
-    return Table(connection, KEPT, "the query", reading, None if file is None else file.text)
+            registered(connection, file.streams).execute(f"CREATE VIEW memory.main.data AS SELECT {shown} FROM {file.sql}")
+        # Kept when it is read: a query may give its rows in another order when it is asked again, and others where it draws.
+        asked = f"SELECT * FROM ({query.strip().rstrip(';')})"
+        text, streams = (None, {}) if file is None else (file.text, file.streams)
+        table = Table(connection, KEPT, "the query", reading, text, streams, asked)
+        connection.execute(f"DESCRIBE {asked}")
+        if any(word in query.lower() for word in DRAWS) or (file is not None and not file.sql):
+            table.keep()  # a database is the default of this connection alone
+    return table
+
+
+def _streamed(connection: Any, stream: Any, query: str | None, reading: Reading) -> Table:
+    """The rows of an Arrow stream, read once; they are ``data`` in the query."""
+    with said("the stream of record batches"):
+        connection.register("data", stream)
+        asked = "SELECT * FROM data" if query is None else query.strip().rstrip(";")
+        connection.execute(f"CREATE TABLE {KEPT} AS {asked}")
+        connection.unregister("data")
+    return Table(connection, KEPT, "the stream of record batches", reading)
 
 
 def _typed(table: Table, column: Column) -> str:
@@ -185,46 +234,15 @@ def registered(connection: Any, streams: Mapping[str, Any]) -> Any:
 
 def _file(connection: Any, path: str, query: str | None, reading: Reading) -> Table:
     """The table in a file; without SQL where it is a database that a query is asked of."""
-    files = _files(path)
-    suffix, title = _suffix(files[0]), os.path.basename(path)
+    files = files_at(path, [*READERS])
+    suffix, title = suffix_of(files[0]), os.path.basename(path.rstrip("/")) or path
     if suffix not in READERS:
         raise ValueError(f"{path}: files ending in {suffix or 'nothing'} cannot be read; estep reads {KINDS}")
-    for file in files:
-        if os.path.getsize(file) == 0:
-            raise ValueError(f"{file} is empty (0 bytes)")
-        if not os.access(file, os.R_OK):
-            raise ValueError(f"{file} may not be read: permission denied")
+    refuse_unreadable(files)
     text = files[0] if suffix in TEXT else None
     streams = {f"{ARROW_FILE} {i}": ArrowFile(file) for i, file in enumerate(files)} if READERS[suffix] is _arrow else {}
     with said(title, text):
         return Table(connection, READERS[suffix](connection, files, query, reading), title, reading, text, streams)
-
-
-def _files(path: str) -> list[str]:
-    if os.path.isfile(path):
-        return [path]
-    if os.path.isdir(path):
-        raise ValueError(f"{path} is a folder; name a file in it, or a pattern such as {os.path.join(path, '*.parquet')}")
-    if found := sorted(file for file in glob.glob(path, recursive=True) if os.path.isfile(file)):
-        return found
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        raise ValueError(f"there is no file {path}: there is no folder {folder}")
-    names = [name for name in os.listdir(folder) if os.path.isfile(os.path.join(folder, name))]
-    stems = {name.split(".")[0]: name for name in names}
-    near = [stems[stem] for stem in difflib.get_close_matches(os.path.basename(path).split(".")[0], stems, n=3)]
-    near = near or [name for name in sorted(names) if _suffix(name) in READERS][:3]
-    if any(sign in path for sign in "*?["):
-        raise ValueError(f"no file has a name like {path} (quote the pattern, so that the shell leaves it alone)")
-    hint = f"; did you mean {' or '.join(os.path.join(os.path.dirname(path), name) for name in near)}?" if near else ""
-    raise ValueError(f"there is no file {path}{hint}")
-
-
-def _suffix(path: str) -> str:
-    parts = os.path.basename(path).lower().split(".")
-    if len(parts) > 2 and parts[-1] in ("gz", "zst") and parts[-2] in ("csv", "tsv", "txt", "json", "jsonl", "ndjson"):
-        return f".{parts[-2]}"
-    return f".{parts[-1]}" if len(parts) > 1 else ""
 
 
 def _parquet(connection: Any, files: list[str], query: str | None, reading: Reading) -> str:
@@ -264,7 +282,6 @@ READERS = {
     ".duckdb": _database,
     ".db": _database,
 }
-KINDS = "CSV (.csv .tsv .txt), Parquet (.parquet), Arrow (.arrow .feather), JSON lines (.jsonl) and DuckDB databases (.duckdb)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,7 +301,7 @@ class ArrowFile:
 
 
 def _columns(table: Table) -> tuple[Column, ...]:
-    described = table.rows("DESCRIBE SELECT * FROM {t}")
+    described = table.rows("DESCRIBE SELECT * FROM {any}")
     columns = [Column(name, kind, _kind(kind)) for name, kind, *_ in described]
     texts = [column for column in columns if table.text is not None and column.kind == "text"]
     if not texts:
@@ -305,79 +322,3 @@ def _kind(type_name: str) -> str:
 def _held(entries: int, numbers: int, with_comma: int) -> str:
     """What a column of texts holds: numbers where all are, "mixed" where most are (or would be, with commas), else texts."""
     return "number" if numbers == entries else "mixed" if 2 * max(numbers, with_comma) >= entries else "text"
-
-
-def number(column: Column, reading: Reading) -> str:
-    """The SQL of a column as float64, NULL where it does not read as a number."""
-    name = quoted(column.name)
-    if column.type not in TEXTS:
-        return f"CAST({name} AS DOUBLE)"
-    text = f"CAST({name} AS VARCHAR)"
-    sign = f"replace({text}, {literal(reading.decimal)}, '.')" if reading.decimal != "." else text
-    truth = f"CASE lower({text}) WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 END"
-    return f"coalesce(TRY_CAST({sign} AS DOUBLE), {truth})"
-
-
-def seen(column: Column, reading: Reading) -> str:
-    """The SQL of a column as a person sees it: numbers and truth values as such, all else as text."""
-    if column.kind != "number":
-        return f"CAST({quoted(column.name)} AS VARCHAR)"
-    return quoted(column.name) if column.type == "BOOLEAN" else number(column, reading)
-
-
-def measured(table: Table, column: Column, levels: Mapping[str, Sequence[Any]]) -> str:
-    """The SQL of a column as float64 without NULL: numbers, or codes of its levels; raises ValueError where it is neither."""
-    if column.name in levels:
-        return f"coalesce(CAST({_code(table, column, levels[column.name])} AS DOUBLE), CAST('nan' AS DOUBLE))"
-    if column.kind != "number":
-        raise ValueError(not_numbers(table, column))
-    return f"coalesce({number(column, table.reading)}, CAST('nan' AS DOUBLE))"
-
-
-def _code(table: Table, column: Column, levels: Sequence[Any]) -> str:
-    """The SQL of the place of an entry among the levels, NULL where it is none of them."""
-    if not len(levels):
-        return "NULL"
-    if isinstance(levels[0], str):
-        return f"enum_code(TRY_CAST(CAST({quoted(column.name)} AS VARCHAR) AS ENUM({', '.join(map(literal, levels))})))"
-    return f"list_position([{', '.join(repr(float(v)) for v in levels)}], {number(column, table.reading)}) - 1"
-
-
-def not_numbers(table: Table, column: Column) -> str:
-    """Why a column cannot be read as numbers: the first entry that is none, its row (from 1), and what to do."""
-    name, where = quoted(column.name), f"{table.title}: column {column.name!r}"
-    if column.kind == "other":
-        return f"{where} is of type {column.type}, which is no number; leave it out, or turn it to a number in a query"
-    numbers = number(column, table.reading) if column.type in TEXTS else "NULL"
-    odd = table.rows(
-        f"SELECT i, v FROM (SELECT row_number() OVER () AS i, CAST({name} AS VARCHAR) AS v, {numbers} AS x FROM {{t}}) "
-        "WHERE v IS NOT NULL AND x IS NULL ORDER BY i LIMIT 1"
-    )
-    row, value = odd[0] if odd else (1, "")
-    if "," in value and table.reading.decimal == "." and value.replace(",", "", 1).lstrip("+-").isdigit():
-        return f"{where} holds {value!r} in row {row}: a decimal comma? Then set decimal to ',' (--decimal ,)"
-    held = "numbers, but also text" if column.kind == "mixed" else "text"
-    return f"{where} holds {held}: {value!r:.60} in row {row}; mend it, leave the column out, or use a model for categories"
-
-
-def levels_of(table: Table, column: Column) -> tuple[Any, ...]:
-    """The sorted distinct texts of a column, or its numbers (0 and 1 where it holds no other)."""
-    entry = number(column, table.reading) if column.kind == "number" else f"CAST({quoted(column.name)} AS VARCHAR)"
-    found = table.rows(f"SELECT DISTINCT {entry} AS v FROM {{t}} WHERE v IS NOT NULL LIMIT {LEVELS_MOST + 1}")
-    if len(found) > LEVELS_MOST:
-        raise ValueError(
-            f"{table.title}: column {column.name!r} holds more than {LEVELS_MOST} different values, as an identifier does; "
-            "leave it out"
-        )
-    values = sorted(value for (value,) in found if value == value)
-    return (0.0, 1.0) if values and set(values) <= {0.0, 1.0} else tuple(values)
-
-
-def unknown_level(table: Table, column: Column, levels: Sequence[Any]) -> tuple[int, str] | None:
-    """The first row (from 1) and text of a column that is not among the levels."""
-    name, here = quoted(column.name), f"row_number() OVER () AS i, {_code(table, column, levels)} AS code"
-    odd: list[Any] = table.rows(
-        f"SELECT i, v FROM (SELECT {here}, CAST({name} AS VARCHAR) AS v FROM {{t}}) "
-        "WHERE v IS NOT NULL AND lower(v) <> 'nan' AND code IS NULL ORDER BY i LIMIT 1"
-    )
-    return odd[0] if odd else None

@@ -30,14 +30,17 @@ REMEDY = "encode or drop columns of text"
 MENDED = "mend it, or write NaN where the value is missing"
 
 
-def read_columns(self: Any, X: Any, family: Any, *, reset: bool) -> Any:
-    """``X`` as ``family`` reads it, (n, d): floats, or a csr_array where the family takes one. Raises ValueError."""
+def read_columns(self: Any, X: Any, family: Any, *, reset: bool, lazy: bool = False) -> Any:
+    """``X`` as ``family`` reads it, (n, d): floats, or a csr_array where the family takes one. Raises ValueError.
+
+    ``lazy``: rows of a file may stay there.
+    """
     X = table_of(X)
     wanted, unread = categorical_columns(self, X, family, reset), unread_columns(X, family)
     if reset:
         self.__dict__.pop("levels_", None)
     if is_source(X):
-        return read_file(self, X, wanted, unread, reset)
+        return read_file(self, X, wanted, unread, reset, lazy)
     if not wanted and not unread and (_kind(X) != "table" or _is_pandas(X)):
         return read_matrix(
             self, X, reset, sparse=getattr(family, "sparse", False), infinite=getattr(family, "infinite", False)

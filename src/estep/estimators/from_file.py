@@ -21,11 +21,11 @@ def with_own(arguments: Any) -> Any:
     return dataclasses.replace(arguments, sample_weight=weight, y=y)
 
 
-def read_file(self: Any, data: Any, wanted: Sequence[int], unread: Sequence[int], reset: bool) -> Any:
+def read_file(self: Any, data: Any, wanted: Sequence[int], unread: Sequence[int], reset: bool, lazy: bool = False) -> Any:
     """The rows (n, d), mapped from disk or where they are.
 
     Columns ``wanted`` hold codes of categories, whose levels a fit leaves on ``self``. Text is refused in every other column
-    but those ``unread``. Later rows are read with the columns, by name, and the levels of the fit.
+    but those ``unread``; ``lazy`` leaves rows where they are as long as they are only to be counted. Later rows are read with the columns, by name, and the levels of the fit.
     """
     if reset:
         chosen = data.chosen(data.names, categories=[data.names[j] for j in wanted])
@@ -37,7 +37,7 @@ def read_file(self: Any, data: Any, wanted: Sequence[int], unread: Sequence[int]
         if wanted:
             self.levels_ = [np.array(chosen.coded[name]) if name in chosen.coded else None for name in chosen.names]
             self.levels_ = [_whole(levels) for levels in self.levels_]
-        return chosen.x
+        return chosen.unread if lazy and hasattr(chosen, "unread") else chosen.x
     names = _fitted_names(self, data)
     known = getattr(self, "levels_", None) or [None] * len(names)
     levels = {n: v for n, v in zip(names, known, strict=True) if v is not None}

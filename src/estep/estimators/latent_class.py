@@ -15,7 +15,7 @@ from estep.core.record import Array
 from estep.core.result import Result
 from estep.estimators import diagnostic_methods as diagnostics
 from estep.estimators import estimate_methods as estimates
-from estep.estimators import gated_methods, methods, pictures
+from estep.estimators import gated_methods, methods, pictures, streaming
 from estep.estimators import inference_methods as inference
 from estep.estimators.columns import read_columns
 from estep.estimators.gated_methods import names_of_covariates, read_covariates
@@ -54,7 +54,7 @@ class LatentClass(CallbackSupportMixin, DensityMixin, BaseEstimator):
     measurement : str, family or dict
         How items look in a class. "categorical" (answers of any kind, two or more), "binary" (0 and 1), another family's
         word, a family, or for mixed items a dict from columns to either: ``{("a", "b"): "categorical", "age": "normal"}``.
-    n_init, init, algorithm, accelerate, prior, fixed, tied, tol, max_iter, random_state, n_jobs, progress
+    n_init, init, algorithm, accelerate, search, progressive, prior, fixed, tied, tol, max_iter, random_state, n_jobs, progress
         As in ``Mixture``; 20 starts. ``init`` may be ``dict(weights=..., probs=...)`` with probs (k, d, m), or (k, d) of the
         second answer where items have two.
 
@@ -95,6 +95,8 @@ class LatentClass(CallbackSupportMixin, DensityMixin, BaseEstimator):
         init: Any = "auto",
         algorithm: Any = "em",
         accelerate: Any = "auto",
+        search: Any = None,
+        progressive: Any = "auto",
         prior: Any = "auto",
         fixed: Any = None,
         tied: Any = None,
@@ -110,6 +112,8 @@ class LatentClass(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self.init = init
         self.algorithm = algorithm
         self.accelerate = accelerate
+        self.search = search
+        self.progressive = progressive
         self.prior = prior
         self.fixed = fixed
         self.tied = tied
@@ -156,7 +160,8 @@ class LatentClass(CallbackSupportMixin, DensityMixin, BaseEstimator):
     @property
     def title(self) -> str:
         """The model in words, for summaries and reports."""
-        return f"Latent class model, {self.n_components} {'class' if self.n_components == 1 else 'classes'}"
+        k = getattr(self, "n_components_", self.n_components)
+        return f"Latent class model, {k} {'class' if k == 1 else 'classes'}"
 
     fit_predict = gated_methods.fit_predict
     predict = gated_methods.predict
@@ -179,6 +184,11 @@ class LatentClass(CallbackSupportMixin, DensityMixin, BaseEstimator):
     to_html = estimates.to_html
     plot = pictures.plot
     save = methods.save
+    partial_fit = streaming.partial_fit
+
+    def _streamed(self, arguments: Arguments, rows: Rows) -> None:
+        for name in TESTS:
+            setattr(self, name, None)
 
     def fit_statistics(self, X: Any, sample_weight: Any = None, *, by: Any = None, covariates: Any = None) -> TableFit:
         """G2 and X2 of the rows of ``X`` against the saturated table, with degrees of freedom and p values.
@@ -216,7 +226,8 @@ class LatentClass(CallbackSupportMixin, DensityMixin, BaseEstimator):
         return profiles(self)
 
     def _read(self, arguments: Arguments, target: Target, *, reset: bool) -> Rows:
-        x = read_columns(self, arguments.X, target.family, reset=reset)
+        counted = reset and arguments.covariates is None and getattr(target.family, "discrete", False)
+        x = read_columns(self, arguments.X, target.family, reset=reset, lazy=counted)
         given = read_covariates(self, arguments.covariates, x, reset=reset)
         return rows_of(self, arguments, target, x=x, given=given, reset=reset)
 

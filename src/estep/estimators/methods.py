@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from estep.core.protocols import Explained
 from estep.core.record import Array
+from estep.core.rows import is_elsewhere
 from estep.estimators.rows import Arguments, Rows, Target, read_groups
 from estep.estimators.seam import read, worth_collapsing
 
@@ -24,7 +25,7 @@ def explain(self: Any, arguments: Arguments) -> tuple[Rows, Explained]:
     check_is_fitted(self, "result_")
     model, params = self.result_.model, self.result_.params
     rows = read(self, arguments, Target(model.family, model.k, model.k - int(_noisy(self))), reset=False)
-    few = rows.distinct() if worth_collapsing(model.family, rows) else rows
+    few = rows.distinct() if worth_collapsing(model.family, rows) and not is_elsewhere(rows.x) else rows
     out = Explained(np.empty(few.n), np.empty((few.n, model.k)), np.empty(few.n, dtype=np.intp))
 
     def keep(chunk: Any, part: Explained) -> None:

@@ -142,7 +142,8 @@ class Rows:
 
 def read_rows(self: Any, arguments: Arguments, target: Target, *, reset: bool) -> Rows:
     """The rows of a matrix or table ``X`` and what belongs to them."""
-    x = read_columns(self, arguments.X, target.family, reset=reset)
+    lazy = reset and getattr(target.family, "discrete", False)
+    x = read_columns(self, arguments.X, target.family, reset=reset, lazy=lazy)
     return rows_of(self, arguments, target, x=x, reset=reset)
 
 

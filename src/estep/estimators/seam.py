@@ -106,6 +106,8 @@ def fit_latent(self: Any, arguments: Arguments, spec: Spec) -> Any:
     family = _with_levels(self, family)
     if worth_collapsing(family, rows) and not (is_elsewhere(rows.x) and _told(self, spec)):
         rows = rows.distinct()
+        if getattr(family, "nonnegative", False):  # rows that were counted where they are have not been seen before
+            _refuse_negative(rows.x, type(family).__name__)
     structure = spec.structure or _default_structure(self)
     data = rows.data(self.n_jobs)
     model = Latent(structure, family, k).bind(data)
@@ -113,7 +115,7 @@ def fit_latent(self: Any, arguments: Arguments, spec: Spec) -> Any:
     with watcher(self, arguments.X, arguments.y, lambda state: _passing(self, model, state)) as watch:
         result = solve(_task(self, model, rows, data, spec, watch))
     if isinstance(self.init, str) and rows.allowed is None and not model.constraints and not _orders(self.prior):
-        result = in_order(result, spec.k)
+        result = in_order(result, result.model.k - int(spec.noise))
     for name, value in published(self, dataclasses.replace(result, state=None)).items():
         setattr(self, name, value)
     if hasattr(self, "_describe"):
@@ -146,6 +148,8 @@ def _task(self: Any, model: Latent, rows: Rows, data: Any, spec: Spec, watch: An
         noise=spec.noise,
         shared=getattr(self, "_shared_starts", None),
         own=spec.starts,
+        search=getattr(self, "search", None),
+        progressive=getattr(self, "progressive", False),
         picture=f"{spec.family!r}, {rows.n} rows" if rows.member is not None or hasattr(model.family, "features") else "",
     )
 
@@ -187,9 +191,11 @@ def published(self: Any, result: Result) -> dict[str, Any]:
     expose = getattr(family, "expose", None)
     shown = {name: getattr(params.structure, name) for name in structure.names}
     shown |= expose(params.family) if expose else {n: getattr(params.family, n) for n in family.names}
+    noisy = getattr(self, "noise", False) is not False
     n, overall = max(result.n, np.finfo(float).tiny), getattr(structure, "overall", None)
     return {
         **({"weights_": overall(params.structure)} if overall and "weights" not in shown else {}),
+        **{f"{name}_": result.model.k - int(noisy) for name in ("n_components", "n_states") if hasattr(self, name)},
         "result_": result,
         "params_": shown,
         **{f"{name}_": value for name, value in shown.items() if name.isidentifier()},
