@@ -327,3 +327,21 @@ def test_duckdb_and_nanoarrow_are_enough(here: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted(os.listdir("o")) == ["assignments.parquet", "model.safetensors", "report.html"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_fit_on_workers_is_the_fit_here(here: Path, run: Run) -> None:
+    pytest.importorskip("distributed")
+    asked = "fit faithful.csv --components 2 --covariance VVV --json"
+    alone = run(asked).document["result"]
+    spread = run(f"{asked} --engine dask --workers 1").document["result"]
+    assert spread["columns"] == alone["columns"]
+    assert spread["log_likelihood"] == pytest.approx(alone["log_likelihood"], rel=1e-12)
+
+
+def test_options_of_workers_belong_to_the_engine(here: Path, run: Run) -> None:
+    done = run("fit faithful.csv --workers 2")
+    assert done.code == 2
+    assert "--workers and --scheduler belong to --engine dask" in done.err
+    done = run("fit faithful.csv --engine dask --workers 0")
+    assert "--workers is a whole number >= 1" in done.err

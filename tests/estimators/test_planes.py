@@ -136,6 +136,31 @@ def test_a_query_that_draws_is_asked_once(tmp_path: Path) -> None:
     assert found.log_likelihood_ == estep.LatentClass(1).fit(np.asarray(data.x)).log_likelihood_
 
 
+def test_workers_read_their_own_rows_of_a_file(table: Any, client: Any, tmp_path: Path) -> None:
+    frame = table[["height", "weight", "eyes"]]
+    for i, part in enumerate((frame.iloc[:1200], frame.iloc[1200:])):
+        part.to_csv(tmp_path / f"part-{i}.csv", index=False)
+    family = estep.Product([(estep.Normal(), ["height", "weight"]), (estep.Categorical(), "eyes")])
+    here = estep.Mixture(family, 2, random_state=0, n_init=2).fit(tmp_path / "part-*.csv")
+    there = estep.Mixture(family, 2, random_state=0, n_init=2).fit(OnDask(tmp_path / "part-*.csv"))
+    np.testing.assert_allclose(there.log_likelihood_, here.log_likelihood_, rtol=1e-12)
+    with pytest.raises(ValueError, match="rows of a query cannot be read by several workers"):
+        OnDask(Arrow(None, query="SELECT 1 AS a")).names  # noqa: B018
+
+
+def test_pieces_of_a_file_are_its_rows(tmp_path: Path) -> None:
+    from estep.data.dask_files import pieces_of
+
+    file = tmp_path / "rows.csv"
+    n = 40_001
+    file.write_text("a,b\n" + "\n".join(f"{i},{'x' if i % 3 else ''}" for i in range(n)) + "\n")
+    pieces = pieces_of(Arrow(file))
+    assert len(pieces) == 5
+    columns = [piece.columns() for piece in pieces]
+    assert (np.concatenate([part["a"] for part in columns]) == np.arange(n)).all()
+    assert [v for part in columns for v in part["b"]] == ["x" if i % 3 else None for i in range(n)]
+
+
 def test_weights_and_labels_are_columns_there(table: Any, client: Any) -> None:
     frame = table[["height", "weight"]].assign(
         times=1.0 + np.arange(N) % 3, kind=np.where(np.arange(N) % 5, None, np.where(table["height"] > 2, "tall", "small"))

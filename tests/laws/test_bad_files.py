@@ -38,7 +38,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], dict[str, Any], str]] = {
         "there is no file .*did you mean .*flowers.csv",
     ),
     "no folder": (lambda f: f / "none" / "a.csv", {}, "there is no folder .*none"),
-    "a folder": (lambda f: f, {}, "is a folder; name a file in it"),
+    "a folder": (lambda f: f, {}, "is a folder without any file that can be read"),
     "unknown kind": (text("a.xlsx", "x"), {}, r"files ending in .xlsx cannot be read; estep reads CSV .*Parquet"),
     "no bytes": (text("a.csv", ""), {}, r"a.csv is empty \(0 bytes\)"),
     "header only": (text("a.csv", "x,y\n"), {}, r"a.csv has no rows \(its columns: x, y\)"),

@@ -149,7 +149,11 @@ def _few(found: set[Any]) -> frozenset[Any]:
 
 
 def measured(raw: Any, names: Sequence[str], coded: Mapping[str, Sequence[Any]], title: str, number: int) -> Array:
-    """A partition's rows as numbers, (n, columns): codes of levels where ``coded`` has them, NaN where missing."""
+    """A partition's rows as numbers, (n, columns): codes of levels where ``coded`` has them, NaN where missing.
+
+    Errors count rows from 0 within the partition; within the file where the partition is rows of one.
+    """
+    before = int(getattr(raw, "first", 0))
     columns = columns_of(raw)
     n = len(next(iter(columns.values()))) if columns else 0
     out = np.empty((n, len(names)))
@@ -159,19 +163,19 @@ def measured(raw: Any, names: Sequence[str], coded: Mapping[str, Sequence[Any]],
             raise ValueError(f"{where} is missing; every partition holds the same columns")
         values = values_of(columns[name])
         if name in coded:
-            out[:, j] = _codes(values, coded[name], where)
+            out[:, j] = _codes(values, coded[name], where, before)
         elif values.dtype.kind == "f":
             out[:, j] = values
         else:
             at, text = next((i, v) for i, v in enumerate(values.tolist()) if v is not None)
-            raise ValueError(f"{where} holds {text!r:.60} in row {at}, which is no number; mend it, or leave the column out")
+            raise ValueError(f"{where} holds {text!r:.60} in row {before + at}, which is no number; mend it, or leave the column out")
     if np.isinf(out).any():
         i, j = np.argwhere(np.isinf(out))[0]
-        raise ValueError(f"{title}: partition {number}, column {names[j]!r} holds infinity in row {i}; mend it")
+        raise ValueError(f"{title}: partition {number}, column {names[j]!r} holds infinity in row {before + i}; mend it")
     return out
 
 
-def _codes(values: NDArray[Any], levels: Sequence[Any], where: str) -> Array:
+def _codes(values: NDArray[Any], levels: Sequence[Any], where: str, before: int) -> Array:
     place = {level: float(i) for i, level in enumerate(levels)}
     if not any(isinstance(level, str) for level in levels):
         values = values if values.dtype.kind == "f" else values.astype(object)
@@ -183,7 +187,7 @@ def _codes(values: NDArray[Any], levels: Sequence[Any], where: str) -> Array:
             codes[i] = place[value]
         else:
             known = ", ".join(map(repr, list(levels)[:8]))
-            raise ValueError(f"{where} holds {value!r} in row {i}, unseen in fit; its levels are {known}")
+            raise ValueError(f"{where} holds {value!r} in row {before + i}, unseen in fit; its levels are {known}")
     return codes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import glob
 import os
@@ -67,6 +68,37 @@ def refuse_unreadable(files: Sequence[str]) -> None:
             raise ValueError(f"{file} is empty (0 bytes)")
         if not os.access(file, os.R_OK):
             raise ValueError(f"{file} may not be read: permission denied")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stamp:
+    """A file as it was when it was opened: bytes and time of the last change (nanoseconds)."""
+
+    path: str
+    size: int
+    changed: int
+
+
+def stamped(files: Sequence[str]) -> tuple[Stamp, ...]:
+    """The files as they are now; those far away are left out."""
+    near = [(file, os.stat(file)) for file in files if not is_far(file)]
+    return tuple(Stamp(os.path.abspath(file), found.st_size, found.st_mtime_ns) for file, found in near)
+
+
+def refuse_changed(files: Sequence[Stamp]) -> None:
+    """Raise ValueError where a file is gone, or is not what it was when it was opened."""
+    for file in files:
+        try:
+            now = os.stat(file.path)
+        except FileNotFoundError:
+            raise ValueError(
+                f"{file.path} has gone since it was opened, so its rows cannot be read again; put it back, and begin again"
+            ) from None
+        if (now.st_size, now.st_mtime_ns) != (file.size, file.changed):
+            raise ValueError(
+                f"{file.path} was changed since it was opened ({file.size} bytes then, {now.st_size} now), so passes would not "
+                "see the same rows; begin again, and let nobody write to it meanwhile"
+            )
 
 
 def suffix_of(path: str) -> str:

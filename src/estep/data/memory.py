@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -22,6 +22,7 @@ from estep.core.memo import remembered
 from estep.core.protocols import Chunk
 from estep.core.record import Array
 from estep.core.rows import count, take, width
+from estep.data.blocks import in_blocks
 
 BLOCK_VALUES = 1 << 16
 KEPT_VALUES = 1 << 22
@@ -49,6 +50,11 @@ def mapped(self: Any, fn: Callable[[Chunk], Any], sink: Callable[[Chunk, Any], N
     """``fn`` of every block, handed to ``sink`` in block order."""
     for chunk, part in self.each(fn):
         sink(chunk, part)
+
+
+def shared(self: Any, chunks: Sequence[Chunk], fn: Callable[[Chunk], Any]) -> Iterator[tuple[Chunk, Any]]:
+    """``fn`` of some chunks of the plane, in their order, by as many threads as it has."""
+    return in_order(chunks, fn, min(threads_of(self.n_jobs), len(chunks)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +88,9 @@ class Memory:
     n_jobs: int | None = None
     rows: int | None = None
     ends: NDArray[np.intp] | None = None
+
+    def __reduce__(self) -> Any:
+        return Memory, tuple(getattr(self, field.name) for field in dataclasses.fields(self))
 
     @property
     def n_rows(self) -> int:
@@ -142,8 +151,10 @@ class Memory:
 
     def each(self, fn: Callable[[Chunk], Any]) -> Iterator[tuple[Chunk, Any]]:
         """Every block and ``fn`` of it, in block order."""
-        chunks = list(self.chunks())
-        return in_order(chunks, fn, min(threads_of(self.n_jobs), len(chunks)))
+        return shared(self, list(self.chunks()), fn)
+
+    shared = shared
+    blocks = in_blocks
 
 
 def in_order(chunks: Iterable[Chunk], fn: Callable[[Chunk], Any], threads: int) -> Iterator[tuple[Chunk, Any]]:

@@ -22,7 +22,7 @@ from estep.core.memo import remembered
 from estep.core.record import Array
 from estep.data.column_sql import NUMBERS, TEXTS, number
 from estep.data.delimited import csv_reader
-from estep.data.found import KINDS, files_at, refuse_unreadable, suffix_of
+from estep.data.found import KINDS, Stamp, files_at, refuse_changed, refuse_unreadable, stamped, suffix_of
 from estep.data.spool import spool_folder
 from estep.data.sql import ARROW_FILE, imported, literal, nearest, quoted, said
 
@@ -65,6 +65,7 @@ class Table:
     text: str | None = None  # a file without types
     streams: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # what DuckDB finds under a name of ours
     asked: str | None = None
+    files: tuple[Stamp, ...] = ()
 
     def keep(self) -> None:
         """Rows of a query, from now on those of a table; once."""
@@ -81,6 +82,8 @@ class Table:
         if "{t}" in sql:
             self.keep()
         there = self.asked is None or "kept" in self.__dict__.get("_memo", {})
+        if self.asked is None or not there:
+            refuse_changed(self.files)
         return sql.replace("{t}", self.sql).replace("{any}", self.sql if there else f"({self.asked})")
 
     @property
@@ -142,6 +145,7 @@ class Table:
             stream = nanoarrow.c_array_stream(cursor.sql(sql))
             for batch in _each_batch(stream):
                 yield _matrix(batch)
+            refuse_changed(self.files)
 
 
 def _each_batch(stream: Any) -> Iterator[Any]:
@@ -198,7 +202,8 @@ def _table(connection: Any, source: Any, query: str | None, reading: Reading) ->
         # Kept when it is read: a query may give its rows in another order when it is asked again, and others where it draws.
         asked = f"SELECT * FROM ({query.strip().rstrip(';')})"
         text, streams = (None, {}) if file is None else (file.text, file.streams)
-        table = Table(connection, KEPT, "the query", reading, text, streams, asked)
+        files = () if file is None else file.files
+        table = Table(connection, KEPT, "the query", reading, text, streams, asked, files)
         connection.execute(f"DESCRIBE {asked}")
         if any(word in query.lower() for word in DRAWS) or (file is not None and not file.sql):
             table.keep()  # a database is the default of this connection alone
@@ -242,7 +247,7 @@ def _file(connection: Any, path: str, query: str | None, reading: Reading) -> Ta
     text = files[0] if suffix in TEXT else None
     streams = {f"{ARROW_FILE} {i}": ArrowFile(file) for i, file in enumerate(files)} if READERS[suffix] is _arrow else {}
     with said(title, text):
-        return Table(connection, READERS[suffix](connection, files, query, reading), title, reading, text, streams)
+        return Table(connection, READERS[suffix](connection, files, query, reading), title, reading, text, streams, files=stamped(files))
 
 
 def _parquet(connection: Any, files: list[str], query: str | None, reading: Reading) -> str:
