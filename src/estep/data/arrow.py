@@ -8,12 +8,9 @@ Where the disk has no room for the rows, every pass reads the source again: the 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
-import tempfile
 import warnings
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -28,7 +25,7 @@ from estep.data.column_sql import levels_of, measured, not_numbers, seen, unknow
 from estep.data.layout import Layout
 from estep.data.planes import PIECE_VALUES, Mapped, Reread, Unkept
 from estep.data.sequence_sql import FIRST, ROW, layout_in, ordered_query
-from estep.data.source import Column, Reading, Table, open_table
+from estep.data.source import TIMES, Column, Reading, Table, open_table
 from estep.data.spool import NoRoom, spool_folder, spooled
 from estep.data.sql import nearest
 from estep.data.unread import Unread
@@ -196,17 +193,25 @@ class Arrow:
                 break
         return np.concatenate(parts)
 
-    def counted(self, most: int) -> Array | None:
-        """The distinct rows, each with the number of rows equal to it in a last column; None for more than ``most``."""
-        columns = [f'{expression} AS "{j}"' for j, expression in enumerate(self._measured())]
-        sql = f"SELECT {', '.join(columns)}, CAST(count(*) AS DOUBLE) AS n FROM {{any}} GROUP BY ALL"
-        parts, seen = [np.empty((0, len(columns) + 1))], 0
-        for batch in self.table.matrices(sql):
-            parts.append(batch)
-            seen += len(batch)
-            if seen > most:
-                return None
-        found = np.concatenate(parts)
+    @property
+    def grouped(self) -> Table | None:
+        """The distinct rows and how often each was seen, once ``group`` has asked for them; None where they are too many."""
+        found: Table | None = self.__dict__.get("_memo", {}).get("grouped")
+        return found
+
+    def group(self, most: int) -> Table | None:
+        """Have the database find the distinct rows: one pass, which levels of categories are read from as well."""
+        if not self.is_kept and "coded" not in self.__dict__.get("_memo", {}):
+            remembered(self, "grouped", lambda: self.table.grouped(self.names, most))
+        return self.grouped
+
+    def counted(self) -> Array | None:
+        """The distinct rows, each with the number of rows equal to it in a last column, where they were grouped."""
+        if (few := self.grouped) is None:
+            return None
+        columns = [measured(few, few.column(name), self.coded) for name in self.names]
+        sql = f"SELECT {', '.join(columns)}, CAST({TIMES} AS DOUBLE) FROM {{t}}"
+        found = np.concatenate([np.empty((0, len(columns) + 1)), *few.matrices(sql)])
         if np.isinf(found).any():
             next(iter(self.plane.chunks()))  # says where
         return found
@@ -296,45 +301,6 @@ class Arrow:
     blocks = in_blocks
 
 
-def is_source(X: Any) -> bool:
-    """Whether ``X`` is rows in a file or on a cluster: with names, levels, and ``x``, a matrix that need not be in memory."""
-    return bool(getattr(type(X), "is_source", False))
-
-
-def source_of(X: Any) -> Any:
-    """``X`` as rows in a file or on a cluster where it is a path or a Dask collection, or such rows already, else None."""
-    if is_source(X):
-        return X
-    if isinstance(X, str | os.PathLike) or hasattr(X, "read_next_batch"):
-        return Arrow(X)
-    if type(X).__module__.startswith("polars.lazyframe"):
-        return _lazy(X)
-    if type(X).__module__.partition(".")[0] in ("dask", "dask_expr", "distributed"):
-        from estep.data.on_dask import OnDask
-
-        return OnDask(X)
-    return None
-
-
-def _lazy(frame: Any) -> Arrow:
-    """The rows of a polars LazyFrame: streamed to a file of their own, which goes when nobody reads it any more."""
-    handle, path = tempfile.mkstemp(suffix=".parquet", dir=spool_folder(None), prefix="estep-")
-    os.close(handle)
-    try:
-        frame.sink_parquet(path)
-        data = Arrow(path)
-        weakref.finalize(data.table, _removed, path)
-    except BaseException:
-        _removed(path)
-        raise
-    return data
-
-
-def _removed(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-
-
 def _names(data: Arrow) -> tuple[str, ...]:
     table, roles = data.table, [name for name in (data.weights, data.labels, data.ids) if name is not None]
     for name in (*roles, *data.exclude, *(data.columns or ())):
@@ -353,7 +319,7 @@ def _names(data: Arrow) -> tuple[str, ...]:
 
 
 def _coded(data: Arrow) -> dict[str, tuple[Any, ...]]:
-    table, given = data.table, data.levels or {}
+    table, given = data.grouped or data.table, data.levels or {}
     coded: dict[str, tuple[Any, ...]] = {}
     for column in map(table.column, data.names):
         if column.name in given:

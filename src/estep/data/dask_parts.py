@@ -168,7 +168,9 @@ def measured(raw: Any, names: Sequence[str], coded: Mapping[str, Sequence[Any]],
             out[:, j] = values
         else:
             at, text = next((i, v) for i, v in enumerate(values.tolist()) if v is not None)
-            raise ValueError(f"{where} holds {text!r:.60} in row {before + at}, which is no number; mend it, or leave the column out")
+            raise ValueError(
+                f"{where} holds {text!r:.60} in row {before + at}, which is no number; mend it, or leave the column out"
+            )
     if np.isinf(out).any():
         i, j = np.argwhere(np.isinf(out))[0]
         raise ValueError(f"{title}: partition {number}, column {names[j]!r} holds infinity in row {before + i}; mend it")

@@ -28,6 +28,7 @@ from estep.data.sql import ARROW_FILE, imported, literal, nearest, quoted, said
 
 MEMORY = "512MB"
 KEPT = 'memory.main."estep rows"'
+TIMES = '"estep times"'
 DRAWS = ("random", "sample", "uuid", "limit", "now(", "current_")
 """Words of queries whose rows may not be the same when they are asked again."""
 
@@ -124,6 +125,19 @@ class Table:
         with said(self.title, self.text):
             found: dict[str, Any] = self.cursor().execute(self._named(sql)).fetchnumpy()
         return found
+
+    def grouped(self, names: Sequence[str], most: int) -> Table | None:
+        """The distinct rows of some columns, each with how often it was seen in a column TIMES; None for more than ``most``."""
+        shown, name = ", ".join(map(quoted, names)), f'memory.main."estep groups {secrets.token_hex(4)}"'
+        with said(self.title, self.text):
+            asked = self._named(f"SELECT {shown}, count(*) AS {TIMES} FROM {{any}} GROUP BY ALL LIMIT {most + 1}")
+            self.cursor().execute(f"CREATE TABLE {name} AS {asked}")
+            refuse_changed(self.files)
+        few = dataclasses.replace(self, sql=name, streams={}, asked=None, files=())
+        if few.one("SELECT count(*) FROM {t}")[0] <= most:
+            return few
+        self.cursor().execute(f"DROP TABLE {name}")
+        return None
 
     def batches(self, expressions: Sequence[str], seed: int | None = None) -> Iterator[Array]:
         """The expressions over every row as matrices (m, expressions), one Arrow record batch after the other.
@@ -247,7 +261,8 @@ def _file(connection: Any, path: str, query: str | None, reading: Reading) -> Ta
     text = files[0] if suffix in TEXT else None
     streams = {f"{ARROW_FILE} {i}": ArrowFile(file) for i, file in enumerate(files)} if READERS[suffix] is _arrow else {}
     with said(title, text):
-        return Table(connection, READERS[suffix](connection, files, query, reading), title, reading, text, streams, files=stamped(files))
+        sql = READERS[suffix](connection, files, query, reading)
+        return Table(connection, sql, title, reading, text, streams, files=stamped(files))
 
 
 def _parquet(connection: Any, files: list[str], query: str | None, reading: Reading) -> str:

@@ -56,7 +56,7 @@ class Unread:
         What is known of each row beside its values is in memory, so that such rows are read and counted there.
         """
         if weight is None and allowed is None and given is None:
-            found = self.data.counted(MOST_PATTERNS)
+            found = self.data.counted()
             if found is None:
                 return None
             everything: Any = (found[:, :-1], None, None)

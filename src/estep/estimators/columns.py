@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_array, validate_data
 
 from estep.core.record import Array
-from estep.data.arrow import is_source, source_of
 from estep.data.layout import is_missing
+from estep.data.sources import is_source, source_of
 from estep.estimators.from_file import read_file
 
 LARGEST = 1e150  # squares of larger values leave the range of float64

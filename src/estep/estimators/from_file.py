@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from estep.data.arrow import is_source
+from estep.data.sources import is_source
+from estep.data.unread import MOST_PATTERNS
 
 
 def with_own(arguments: Any) -> Any:
@@ -25,10 +26,13 @@ def read_file(self: Any, data: Any, wanted: Sequence[int], unread: Sequence[int]
     """The rows (n, d), mapped from disk or where they are.
 
     Columns ``wanted`` hold codes of categories, whose levels a fit leaves on ``self``. Text is refused in every other column
-    but those ``unread``; ``lazy`` leaves rows where they are as long as they are only to be counted. Later rows are read with the columns, by name, and the levels of the fit.
+    but those ``unread``. Later rows are read with the columns, by name, and the levels of the fit. ``lazy`` leaves rows where
+    they are as long as they are only to be counted.
     """
     if reset:
         chosen = data.chosen(data.names, categories=[data.names[j] for j in wanted])
+        if lazy and hasattr(chosen, "group"):
+            chosen.group(MOST_PATTERNS)
         for name in chosen.coded:
             if name not in chosen.categories and chosen.names.index(name) not in unread:
                 raise chosen.refuse(name)

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estep.core.record import Array
-from estep.data.arrow import is_source
 from estep.data.layout import Layout, by_id, by_time, id_codes, whole_times
+from estep.data.sources import is_source
 from estep.estimators.columns import read_columns
 from estep.estimators.rows import Arguments, Rows, Target, rows_of
 

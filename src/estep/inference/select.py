@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from estep.data.arrow import source_of
+from estep.data.sources import source_of
 from estep.inference.cells import Cell, Work, size_of
 from estep.inference.counted import counted, spread
 from estep.inference.criteria import CRITERIA, needs
@@ -182,7 +182,7 @@ def select(
     X = X if (source := source_of(X)) is None else source
     if criterion == "cv":
         _check_folds(X, folds, rows)
-    cells = combinations(grid, np.shape(X)[1] if np.ndim(X) == 2 else 1)
+    cells = combinations(grid, _width(X))
     seedless = getattr(estimator, "random_state", 0) is None and "random_state" not in grid
     scouting = starts == "shared" and criterion not in ("cv", "nec") and _many_starts(estimator, grid)
     given = {**rows, **({} if sample_weight is None else {"sample_weight": sample_weight})}
@@ -197,6 +197,14 @@ def select(
     if seedless:
         best.set_params(random_state=None)
     return Selection(tuple(table), best, criterion, rule)
+
+
+def _width(X: Any) -> int:
+    """Number of columns; of a list of sequences those of the first."""
+    if isinstance(X, list | tuple) and X and hasattr(X[0], "shape"):
+        return _width(X[0])
+    shape = X.shape if hasattr(X, "shape") else np.shape(X)
+    return int(shape[1]) if len(shape) == 2 else 1
 
 
 def _check(estimator: Any, criterion: str, starts: str, rule: str) -> None:
