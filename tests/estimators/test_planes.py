@@ -14,6 +14,7 @@ from estep.data import Arrow, OnDask
 pandas = pytest.importorskip("pandas")
 duckdb = pytest.importorskip("duckdb")
 distributed = pytest.importorskip("distributed")
+dask = pytest.importorskip("dask")
 dd = pytest.importorskip("dask.dataframe")
 pytest.importorskip("nanoarrow")
 N = 3_000
@@ -72,7 +73,7 @@ def elsewhere(frame: Any, path: Path) -> dict[str, Any]:
         "Parquet": file,
         "DuckDB": Arrow(None, query=f"SELECT * FROM read_parquet('{file}')"),
         "Dask": dd.from_pandas(frame, npartitions=3),
-        "partitions": OnDask([frame.iloc[:700], frame.iloc[700:]]),
+        "partitions": OnDask([frame.iloc[:700], dask.delayed(frame.iloc[700:])]),
     }
 
 

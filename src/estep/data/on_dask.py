@@ -302,8 +302,8 @@ def _client() -> Any:
 
 def _partitions(source: Any, cluster: Cluster) -> list[Any]:
     """Futures of the raw partitions of a collection or list."""
-    if isinstance(source, str | os.PathLike) or hasattr(source, "table"):
-        return [_sent(cluster, piece) for piece in pieces_of(source if hasattr(source, "table") else Arrow(source))]
+    if isinstance(source, str | os.PathLike) or isinstance(source, Arrow):
+        return [_sent(cluster, piece) for piece in pieces_of(source if isinstance(source, Arrow) else Arrow(source))]
     if hasattr(source, "to_delayed"):
         if hasattr(source, "rechunk"):  # an array: rows may be cut, columns may not
             source = (source[:, None] if source.ndim == 1 else source).rechunk({1: -1})
@@ -313,10 +313,14 @@ def _partitions(source: Any, cluster: Cluster) -> list[Any]:
             f"source is a {type(source).__name__}; give a Dask DataFrame, Array or Bag, or a list of partitions (tables, "
             "arrays, delayed objects or futures)"
         )
-    return [
-        part if hasattr(part, "client") else cluster.client.compute(part) if hasattr(part, "dask") else _sent(cluster, part)
-        for part in source
-    ]
+    return [_future(cluster, part) for part in source]
+
+
+def _future(cluster: Cluster, part: Any) -> Any:
+    """A future stays, a delayed object is begun, anything else is sent."""
+    if type(part).__module__.startswith("distributed"):
+        return part
+    return cluster.client.compute(part) if hasattr(part, "__dask_graph__") else _sent(cluster, part)
 
 
 def _sent(cluster: Cluster, part: Any) -> Any:
