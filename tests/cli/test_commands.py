@@ -345,3 +345,41 @@ def test_options_of_workers_belong_to_the_engine(here: Path, run: Run) -> None:
     assert "--workers and --scheduler belong to --engine dask" in done.err
     done = run("fit faithful.csv --engine dask --workers 0")
     assert "--workers is a whole number >= 1" in done.err
+
+
+@pytest.fixture
+def series(here: Path) -> Path:
+    """Counts of units over days, with days that nobody wrote down."""
+    rng = np.random.default_rng(4)
+    lines = ["unit,date,count"]
+    for unit in range(12):
+        state, day = int(rng.integers(2)), 0
+        for _ in range(30):
+            state, day = (state if rng.random() < 0.9 else 1 - state), day + (1 if rng.random() < 0.9 else 2)
+            lines.append(f"u{unit},{day},{rng.poisson(2 + 9 * state)}")
+    (here / "series.csv").write_text("\n".join(lines) + "\n")
+    return here / "series.csv"
+
+
+def test_a_hidden_markov_model_from_a_series(series: Path, run: Run) -> None:
+    import estep
+
+    done = run("fit series.csv --model hmm --emission poisson --id unit --time date --states 1:3 --out seen --json")
+    found = done.document
+    assert (done.code, found["result"]["columns"]) == (0, ["count"])
+    assert [cell["n_states"] for cell in sorted(found["selection"], key=lambda cell: cell["bic"])][0] == 2
+    direct = estep.HMM(estep.Poisson(), 2, random_state=0).fit(series, sequence="unit", time="date")
+    assert found["result"]["log_likelihood"] == pytest.approx(direct.log_likelihood_, abs=1e-6)
+    told = duckdb.sql("SELECT unit, date, class FROM 'seen/assignments.parquet'").fetchall()
+    assert [row[0] for row in told[:2]] == ["u0", "u0"] and len(told) == 360
+    assert [row[2] for row in told] == direct.predict(series, sequence="unit", time="date").tolist()
+    assert "Rows over time" in (series.parent / "seen" / "report.html").read_text("utf-8")
+    again = run("predict seen/model.safetensors series.csv --id unit --time date --out again.csv")
+    assert again.code == 0
+    assert duckdb.sql("SELECT class FROM 'again.csv'").fetchall() == [(row[2],) for row in told]
+
+
+def test_options_of_sequences_belong_to_models_of_sequences(series: Path, run: Run) -> None:
+    assert "--model poisson has no --time; --model hmm has" in run("fit series.csv --model poisson --time date").err
+    assert "there is no emission 'poison'; choose one of" in run("fit series.csv --model hmm --emission poison").err
+    assert "time: column 'unit'" in run("fit series.csv --model hmm --time unit").err

@@ -37,6 +37,7 @@ SAME = (
     "init",
     "algorithm",
     "accelerate",
+    "search",
 )
 
 

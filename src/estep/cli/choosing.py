@@ -10,7 +10,7 @@ from estep.cli.models import Kind, estimator_of, kind_of
 from estep.cli.reading import Given, sample
 from estep.cli.words import Voice
 
-COMPONENTS = tuple(range(1, 10))
+COMPONENTS, STATES = tuple(range(1, 10)), tuple(range(1, 6))
 ALL = ("all",)
 
 
@@ -36,7 +36,7 @@ def plan(name: str, options: Any, given: Given, voice: Voice) -> Plan:
     """The fits of one model."""
     kind = kind_of(name)
     estimator = estimator_of(name, options, _proposed(options, given, voice) if name == "auto" else None)
-    components = options.components or (COMPONENTS if kind.ranked else ())
+    components = options.components or ((STATES if kind.sequential else COMPONENTS) if kind.ranked else ())
     if not kind.ranked and len(components) != 1:
         raise ValueError(f"--model {name} has no criterion to choose by: give one number, such as --components 3")
     grid: dict[str, Any] = {kind.count: list(components)}
@@ -56,15 +56,12 @@ def fitted(plan: Plan, options: Any, given: Given) -> tuple[Any, Any]:
     from estep.inference.select import combinations, select
 
     if plan.fits > 1:
-        selection = select(plan.estimator, given.X, plan.grid, options.criterion)
+        selection = select(plan.estimator, given.X, plan.grid, options.criterion, **given.row)
         return selection.best_, selection
     settings = combinations(plan.grid, len(given.data.names))[0]
     estimator = plan.estimator.set_params(**settings)
     estimator._enclosed = True
-    if given.by is None:
-        estimator.fit(given.X)
-    else:
-        estimator.fit(given.X, by=given.by)
+    estimator.fit(given.X, **given.row)
     return estimator, None
 
 

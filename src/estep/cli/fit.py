@@ -11,7 +11,7 @@ from typing import Any
 from estep.cli.checkpoint import Checkpoint, checkpoint_of, resume_command
 from estep.cli.choosing import Plan, described, fitted, model_name, plan, table_of
 from estep.cli.engine import rows_on
-from estep.cli.models import kind_of
+from estep.cli.models import kind_of, reads_texts
 from estep.cli.progress import Progress
 from estep.cli.reading import Given, in_memory, read, warnings_as_notes
 from estep.cli.words import INTERRUPTED, OK, UNFINISHED, Voice
@@ -31,7 +31,7 @@ def run(options: Any, voice: Voice) -> int:
     if options.out:
         free_places(Path(options.out), [MODEL, ASSIGNMENTS, *([REPORT] if reports() else [])], options.force)
     with warnings_as_notes(voice):
-        given = read(options, voice, texts=kind_of(name).texts)
+        given = read(options, voice, texts=reads_texts(name, options)).for_model(kind_of(name).sequential)
         given = in_memory(given) if options.formula else given
         todo = plan(name, options, given, voice)
         progress = Progress(todo.fits, shown=not voice.quiet)
@@ -87,14 +87,14 @@ def _write(estimator: Any, selection: Any, given: Given, options: Any, voice: Vo
 
     command = shlex.join(["estep", *options.arguments])
     told = {"command": command, "selection": selection, "names": given.data.table.title}
-    write_report(folder / REPORT, estimator, given.plain, frames=_frames(estimator, given, options), by=given.by, **told)
+    write_report(folder / REPORT, estimator, given.plain, frames=_frames(estimator, given, options), **given.row, **told)
     written["report"] = str(folder / REPORT)
     return written
 
 
 def _frames(estimator: Any, given: Given, options: Any) -> Any:
     """The run pass by pass, where it can be replayed on the rows alone and they are few enough to draw."""
-    plain = not (options.weights or options.labels or options.formula) and given.by is None
+    plain = not (options.weights or options.labels or options.formula) and not given.row
     if not plain or given.data.n_rows > MOST_REPLAYED or not hasattr(estimator, "animate"):
         return None
     from estep.estimators.pictures import frames

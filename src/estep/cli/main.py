@@ -128,7 +128,11 @@ def _model(parser: argparse.ArgumentParser, several: bool = False) -> None:
     )
     group.add_argument("--formula", metavar="TEXT", help="regressions: such as 'y ~ x + z'; implies --model regression")
     group.add_argument(
-        "--components", type=counts, metavar="K", help="3, or 1:9, or 2,4,6; the best by --criterion (default 1:9)"
+        "--components",
+        "--states",
+        type=counts,
+        metavar="K",
+        help="3, or 1:9, or 2,4,6; the best by --criterion (default 1:9; for hmm 1:5)",
     )
     group.add_argument(
         "--covariance", type=names, metavar="NAMES", help="all, or some of full,tied,diag,EII...VVV (default all)"
@@ -136,6 +140,8 @@ def _model(parser: argparse.ArgumentParser, several: bool = False) -> None:
     group.add_argument(
         "--criterion", default="bic", choices=("bic", "aic", "icl", "icl_entropy"), help="lower is better (default bic)"
     )
+    group.add_argument("--emission", metavar="NAME", help="hmm: law of a row in a state, such as poisson (default gaussian)")
+    group.add_argument("--time", metavar="COLUMN", help="hmm: time of each row; steps without a row are missing")
     group.add_argument("--noise", action="store_true", help="gaussian: add a uniform noise component")
     group.add_argument("--prior", default="auto", choices=("auto", "default", "none"), help="none is strict maximum likelihood")
     group = parser.add_argument_group("algorithm")
@@ -143,7 +149,8 @@ def _model(parser: argparse.ArgumentParser, several: bool = False) -> None:
     group.add_argument("--n-init", type=int, metavar="N", help="number of starts (default 10)")
     group.add_argument("--init", metavar="RULE", help="how runs start, such as hierarchical or kmeans++ (default auto)")
     group.add_argument("--algorithm", metavar="NAME", help="em or cem (default em)")
-    group.add_argument("--accelerate", metavar="NAME", help="auto, none, squarem or anderson (default auto)")
+    group.add_argument("--accelerate", metavar="NAME", help="auto, none, squarem, anderson ... (default auto)")
+    group.add_argument("--search", metavar="NAME", help="beyond the starts: random_swap, split_merge, greedy or short_runs")
     group.add_argument("--max-iter", type=int, metavar="N", help="cap on passes of a run (default 1000)")
     group.add_argument("--tol", type=float, metavar="X", help="nats per row still to gain at which a run stops (default 1e-8)")
     group.add_argument("--threads", type=int, metavar="N", help="threads (default: every processor)")
@@ -164,6 +171,7 @@ def _predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a model.safetensors that fit wrote")
     _data(parser)
     parser.add_argument("--group", metavar="COLUMN", help="group of each row, where the model has groups")
+    parser.add_argument("--time", metavar="COLUMN", help="time of each row, where the model is one of sequences (--id)")
     group = parser.add_argument_group("output")
     group.add_argument("--out", metavar="FILE", help="a .parquet, .csv or .jsonl file; without it rows are printed as CSV")
     group.add_argument("--force", action="store_true", help="replace a file that is there already")
@@ -178,6 +186,7 @@ def _compare(parser: argparse.ArgumentParser) -> None:
 def _report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a model.safetensors that fit wrote")
     _data(parser)
+    parser.add_argument("--time", metavar="COLUMN", help="time of each row, where the model is one of sequences (--id)")
     parser.add_argument("--out", metavar="FILE", default="report.html", help="where to write it (default report.html)")
     parser.add_argument("--force", action="store_true", help="replace a file that is there already")
 

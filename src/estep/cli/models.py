@@ -11,7 +11,8 @@ class Kind:
     """A model: words about it, the estimator, the family of a mixture of some family, and what it can do.
 
     ``count`` is the setting that numbers its components, ``covariances`` whether they have a structure to choose, ``ranked``
-    whether criteria compare them, ``texts`` whether columns of text are of use, ``regression`` the law of a regression.
+    whether criteria compare them, ``texts`` whether columns of text are of use, ``regression`` the law of a regression,
+    ``sequential`` whether rows come in sequences.
     """
 
     about: str
@@ -22,6 +23,7 @@ class Kind:
     ranked: bool = True
     texts: bool = False
     regression: str | None = None
+    sequential: bool = False
 
 
 MODELS = {
@@ -32,6 +34,7 @@ MODELS = {
     "poisson-regression": Kind("regressions of counts; --formula", "MixtureOfRegressions", texts=True, regression="poisson"),
     "logistic-regression": Kind("regressions of 0 and 1; --formula", "MixtureOfRegressions", texts=True, regression="logistic"),
     "gamma-regression": Kind("regressions, positive; --formula", "MixtureOfRegressions", texts=True, regression="gamma"),
+    "hmm": Kind("states in time, --emission any law below; --id, --time", "HMM", count="n_states", sequential=True),
     "kmeans": Kind("k-means; no criterion, so one number of clusters", "KMeans", count="n_clusters", ranked=False),
     "poisson": Kind("counts", family="Poisson"),
     "negative-binomial": Kind("counts that spread more than Poisson's", family="NegativeBinomial"),
@@ -44,6 +47,16 @@ MODELS = {
     "student": Kind("normal with heavy tails", "StudentMixture", covariances=True),
     "laplace": Kind("peaked, with heavy tails", family="Laplace"),
 }
+EMISSIONS = {"gaussian": "Normal", "student": "Student"} | {
+    name: kind.family for name, kind in MODELS.items() if kind.family is not None
+}
+"""Laws of a row in a state, by name on the command line."""
+
+
+def reads_texts(name: str, options: Any) -> bool:
+    """Whether columns of text are of use to a model."""
+    kind = kind_of(name)
+    return options.emission == "categorical" if kind.sequential else kind.texts
 
 
 def model_lines() -> str:
@@ -67,10 +80,19 @@ SETTINGS = {
     "init": "init",
     "algorithm": "algorithm",
     "accelerate": "accelerate",
+    "search": "search",
     "max_iter": "max_iter",
     "tol": "tol",
     "threads": "n_jobs",
 }
+
+
+def emission_of(options: Any) -> str:
+    """The name of the family of a row in a state."""
+    name = options.emission or "gaussian"
+    if name not in EMISSIONS:
+        raise ValueError(f"there is no emission {name!r}; choose one of {', '.join(EMISSIONS)}")
+    return EMISSIONS[name]
 
 
 def estimator_of(name: str, options: Any, family: Any = None) -> Any:
@@ -92,7 +114,11 @@ def estimator_of(name: str, options: Any, family: Any = None) -> Any:
         settings |= {"family": kind.regression, "formula": options.formula}
     if kind.estimator == "Mixture":
         settings["family"] = getattr(estep.families, str(kind.family))() if family is None else family
-    estimator = getattr(estep, kind.estimator)()
+    if kind.sequential:
+        settings["family"] = getattr(estep.families, emission_of(options))()
+    elif options.emission is not None or options.time is not None:
+        raise ValueError(f"--model {name} has no {'--emission' if options.emission is not None else '--time'}; --model hmm has")
+    estimator = getattr(estep, kind.estimator)(*([settings.pop("family")] if kind.sequential else []))
     for setting in given:
         if setting not in estimator.get_params():
             raise ValueError(f"--model {name} has no --{setting.replace('_', '-')}")

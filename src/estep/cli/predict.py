@@ -20,6 +20,7 @@ def run(options: Any, voice: Voice) -> int:
     with warnings_as_notes(voice):
         estimator = load_model(options.model)
         given = with_model(estimator, read(options, voice, texts=True, columns=columns_of(estimator)))
+        given = given.for_model(hasattr(estimator, "decode"))
         if target is not None:
             sizes = write_assignments(estimator, given, target)
         else:

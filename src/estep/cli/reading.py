@@ -26,10 +26,16 @@ class Given:
     frame: Any = None
     left_out: tuple[str, ...] = ()
     rows: Any = None
+    time: str | None = None
+    sequential: bool = False
 
     def read_from(self, rows: Any) -> Given:
         """The same, with rows that are fitted where they are: on a cluster."""
         return self if rows is self.data else dataclasses.replace(self, rows=rows)
+
+    def for_model(self, sequential: bool) -> Given:
+        """The rows for a model of sequences, whose ids are those of the rows, or for any other."""
+        return dataclasses.replace(self, sequential=sequential)
 
     @property
     def X(self) -> Any:
@@ -48,17 +54,20 @@ class Given:
     @property
     def row(self) -> dict[str, Any]:
         """The row keywords that estimators take beside ``X``."""
-        return {} if self.by is None else {"by": self.by}
+        told = {"by": self.by}
+        if self.sequential:
+            told |= {"sequence": self.data.ids, "time": self.time}
+        return {name: value for name, value in told.items() if value is not None}
 
 
 def read(options: Any, voice: Voice, *, texts: bool, columns: Any = None) -> Given:
     """The rows that the options name; ``texts`` says whether columns of text are of use, ``columns`` which ones a model has."""
-    group = getattr(options, "group", None)
+    group, time = getattr(options, "group", None), getattr(options, "time", None)
     data = Arrow(
         options.data,
         query=options.query,
         columns=options.columns or columns,
-        exclude=(*options.exclude, *([] if group is None else [group])),
+        exclude=(*options.exclude, *filter(None, (group, time))),
         weights=getattr(options, "weights", None),
         labels=getattr(options, "labels", None),
         ids=options.id,
@@ -75,7 +84,7 @@ def read(options: Any, voice: Voice, *, texts: bool, columns: Any = None) -> Giv
         voice.note(f"left out {words}; --columns says which columns to use")
     data = dataclasses.replace(data, exclude=(*data.exclude, *(name for name, _ in out)))
     by = None if group is None else data.values(group)
-    return Given(data, by, left_out=tuple(name for name, _ in out))
+    return Given(data, by, left_out=tuple(name for name, _ in out), time=time)
 
 
 def in_memory(given: Given) -> Given:

@@ -22,8 +22,9 @@ def run(options: Any, voice: Voice) -> int:
     with warnings_as_notes(voice):
         estimator = load_model(options.model)
         given = with_model(estimator, read(options, voice, texts=True, columns=columns_of(estimator)))
+        given = given.for_model(hasattr(estimator, "decode"))
         command = shlex.join(["estep", *options.arguments])
-        write_report(target, estimator, given.plain, command=command, names=given.data.table.title, by=given.by)
+        write_report(target, estimator, given.plain, command=command, names=given.data.table.title, **given.row)
     voice.out(f"report       {target}")
     voice.document({"command": "report", "file": str(target)})
     return OK

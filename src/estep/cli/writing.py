@@ -77,9 +77,9 @@ def explained(estimator: Any, given: Given) -> tuple[Any, Array]:
 
     model, params = estimator.result_.model, estimator.result_.params
     named = model.k - int(getattr(estimator, "noise", False) is not False)
-    rows = read(
-        estimator, Arguments(given.X, sample_weight=1.0, **given.row), Target(model.family, model.k, named), reset=False
-    )
+    weight = None if given.sequential else 1.0
+    arguments = Arguments(given.X, sample_weight=weight, **given.row)
+    rows = read(estimator, arguments, Target(model.family, model.k, named), reset=False)
     classes = room((rows.n,), np.int64)
     resp = room((model.k, rows.n), np.float64)
 
@@ -88,7 +88,7 @@ def explained(estimator: Any, given: Given) -> tuple[Any, Array]:
         resp[:, chunk.rows] = part.resp.T
 
     rows.data(estimator.n_jobs).map(lambda chunk: model.explain(params, chunk), keep)
-    return classes, resp
+    return (classes, resp) if rows.place is None else (classes[rows.place], resp[:, rows.place])
 
 
 def room(shape: tuple[int, ...], dtype: Any) -> Any:
@@ -119,8 +119,9 @@ def copy_beside(given: Given, found: dict[str, Any], classes: Any, path: Path) -
     shown = [quoted(name) for name in found]
     if classes is not None:
         shown.insert(1, f'list_extract([{", ".join(literal(str(c)) for c in classes)}], "class" + 1) AS class_name')
-    name = 'row_number() OVER () AS "row"' if ids is None else quoted(ids)
-    beside = "" if ids is None else f" POSITIONAL JOIN (SELECT {quoted(ids)} FROM {table.whole})"
+    names = ", ".join(quoted(name) for name in (ids, given.time) if name is not None)
+    name = names or 'row_number() OVER () AS "row"'
+    beside = f" POSITIONAL JOIN (SELECT {names} FROM {table.whole})" if names else ""
     rows = f'SELECT {name}, {", ".join(shown)} FROM "estep results"{beside}'
     with put_in_place(path) as part:
         try:

@@ -246,12 +246,18 @@ class Arrow:
             gone = [name for name in (sequence, time) if name is not None]
             own = [name.strip('"') for name in (ROW, FIRST)]
             exclude = (*(name for name in self.exclude if name not in gone), *own, *(() if time else gone))
-            other = dataclasses.replace(self, query=ordered_query(self, sequence, time), exclude=exclude)
+            other = dataclasses.replace(self, query=ordered_query(self, sequence, time), exclude=exclude, ids=None)
             remembered(other, "layout", lambda: layout_in(other.table))
             return other
 
         found: Arrow = remembered(self, ("in sequences", sequence, time), made)
         return found
+
+    def as_they_stand(self) -> Arrow:
+        """The rows in the order that they have now, whatever it was before."""
+        other = dataclasses.replace(self)
+        remembered(other, "table", lambda: self.table)
+        return other
 
     @property
     def layout(self) -> Layout | None:

@@ -36,6 +36,7 @@ def ordered_query(data: Any, sequence: str | None, time: str | None) -> str:
     if time is None:
         return f"SELECT * FROM ({first}) ORDER BY {FIRST}, {ROW}"
     _refuse_missing(table, "time", time)
+    _refuse_undated(table, time)
     gap = f"{_whole(table, time)} - lag({_whole(table, time)}) OVER (PARTITION BY {FIRST} ORDER BY {ROW})"
     gaps = f"SELECT *, {gap} AS gap FROM ({first})"
     step = _step(table, gaps.replace(f"FROM {asked})", "FROM {t})"), time)
@@ -57,6 +58,20 @@ def _refuse_missing(table: Any, argument: str, name: str | None) -> None:
     )
     if odd:
         raise ValueError(f"{argument}: column {name!r} has no value in row {odd[0][0]}; every row needs one")
+
+
+def _refuse_undated(table: Any, name: str) -> None:
+    """Raise ValueError where a column of text holds something else than dates."""
+    column = table.column(name)
+    if column.kind == "number" or column.type in DATES:
+        return
+    dated = f"TRY_CAST({quoted(name)} AS TIMESTAMP)"
+    odd = table.rows(
+        f"SELECT i, v FROM (SELECT row_number() OVER () AS i, {quoted(name)} AS v, {dated} AS x FROM {{t}}) "
+        "WHERE x IS NULL ORDER BY i LIMIT 1"
+    )
+    if odd:
+        raise ValueError(f"time: column {name!r} holds {odd[0][1]!r} in row {odd[0][0]}, neither a whole number nor a date")
 
 
 def _whole(table: Any, name: str) -> str:
