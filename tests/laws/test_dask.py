@@ -14,8 +14,8 @@ import pytest
 import estep
 from estep.core.assign import SOFT
 from estep.core.record import leaves
-from estep.data import Memory, OnDask
-from estep.data.dask_plane import FAN, ClusterLost
+from estep.data import ClusterLost, Memory, OnDask
+from estep.data.dask_plane import FAN
 from estep.engine.visit import total
 from estep.models import Latent
 from estep.structures import Iid

@@ -2,6 +2,7 @@
 
 from estep.data import sets
 from estep.data.arrow import Arrow
+from estep.data.dask_plane import ClusterLost
 from estep.data.fasta import SequenceRecord, StockholmAlignment, read_fasta, read_stockholm, write_fasta
 from estep.data.meme import Pwm, read_meme, write_meme
 from estep.data.memory import Memory
@@ -9,6 +10,7 @@ from estep.data.on_dask import OnDask
 
 __all__ = [
     "Arrow",
+    "ClusterLost",
     "Memory",
     "OnDask",
     "Pwm",
