@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-ROWS = ("gmm_pass", "slow_mixtures", "select_faithful", "kmeans", "latent_class", "mixed_columns", "baum_welch", "semimarkov")
-ROWS += ("motif_starts", "memory", "from_parquet", "scale", "imports", "stages")
+ROWS = ("gmm_pass", "slow_mixtures", "slow_suite", "visits", "online", "searches")
+ROWS += ("select_faithful", "kmeans", "latent_class", "mixed_columns", "baum_welch", "semimarkov")
+ROWS += ("kd_tree", "motif_starts", "memory", "from_parquet", "scale", "imports", "stages")
 
 
 def main(arguments: list[str] | None = None) -> int:

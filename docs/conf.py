@@ -35,7 +35,7 @@ autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
-GALLERY = ("clusters", "laws", "answers", "regressions", "gaps")
+GALLERY = ("clusters", "laws", "answers", "regressions", "sequences", "gaps")
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "worked",

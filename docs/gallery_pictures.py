@@ -40,6 +40,7 @@ class InOrder:
         "poisson", "gamma", "mixed_columns",
         "exam", "groups", "raters", "abilities", "topics",
         "two_lines", "seizures", "experts",
+        "motif", "durations", "turns",
         "imputation", "crimes", "censored",
     )  # fmt: skip
 

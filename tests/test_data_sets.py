@@ -17,7 +17,7 @@ SHAPES = {
     "ability": (6, 6), "airquality": (153, 4), "banknote": (200, 7), "biochemists": (915, 6), "carcinoma": (20, 8),
     "co2": (28, 3), "crimes": (9, 3), "death_notices": (10, 2), "deerwester": (12, 10), "diabetes": (145, 4),
     "faithful": (272, 2), "galaxies": (82, 1), "iris": (150, 5), "lsat": (30, 6), "mice": (10, 2), "motorettes": (40, 3),
-    "nitric_oxide": (88, 2), "poll": (944, 9), "seizures": (140, 4), "stouffer_toby": (16, 5),
+    "nitric_oxide": (88, 2), "poll": (944, 9), "promoters": (18, 4), "seizures": (140, 4), "stouffer_toby": (16, 5),
 }  # fmt: skip
 TOTALS = {"carcinoma": 118, "lsat": 1000, "stouffer_toby": 216, "crimes": 756}
 

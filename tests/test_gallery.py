@@ -22,9 +22,11 @@ KNOWN = {
     "censored": ["mean 1.742231", "deviation 0.07914", "intercept -6.019", "slope 4.311", "scale 0.2592"],  # R survreg
     "choosing": ["2314.2957", "\n3 2\n"],  # mclust
     "crimes": ["log-likelihood   -562.5034", "odds ratio 3.564"],  # R cat
+    "durations": ["hidden Markov     log-likelihood -243.594", "geometric         log-likelihood -243.594"],  # hmmlearn
     "exam": ["2: BIC 5010.8  G2 22.7 on 20 degrees of freedom"],  # -2 * -2467.4055 + 11 log 1000
     "experts": ["log-likelihood 123.621"],  # R flexmix with FLXPmultinom, polished
     "gamma": ["two gamma        log-likelihood  -1033.06", "two normal       log-likelihood  -1034.00"],  # R optim; mclust
+    "motif": ["17 of 18 sites within three letters of a known one", "\nTGTGA"],  # Stormo & Hartzell (1989)
     "poisson": ["log-likelihood -1989.946", "rates [2.663 1.256]"],  # Hasselblad (1969); SQUAREM's paper
     "raters": ["2: log-likelihood -317.2568", "3: log-likelihood -293.7050  BIC 697.14"],  # poLCA
     "seizures": ["-376.1762", "BIC              796.8272"],  # R flexmix

@@ -17,11 +17,20 @@ _HOMES = {
     "GaussianMixture": "estep.estimators.mixture",
     "Mixture": "estep.estimators.mixture",
     "CategoricalHMM": "estep.estimators.hmm_more",
+    "FactorialHMM": "estep.estimators.factorial",
     "GMMHMM": "estep.estimators.hmm_more",
     "GaussianHMM": "estep.estimators.hmm",
     "HMM": "estep.estimators.hmm",
+    "AutoregressiveHMM": "estep.estimators.autoregressive",
+    "HMMMixture": "estep.estimators.hmm_mixture",
+    "InputOutputHMM": "estep.estimators.input_output",
+    "MarkovChain": "estep.estimators.markov_chain",
     "PoissonHMM": "estep.estimators.hmm_more",
+    "SemiMarkovHMM": "estep.estimators.semimarkov",
     "KMeans": "estep.estimators.kmeans",
+    "AlignmentHMM": "estep.estimators.alignment",
+    "MotifFinder": "estep.estimators.motif",
+    "ProfileHMM": "estep.estimators.profile_hmm",
     "segment_image": "estep.estimators.images",
     "Segmentation": "estep.estimators.images",
     "Mixed": "estep.families.mixed",
@@ -96,6 +105,8 @@ __all__ = [
     "HMM",
     "Influence",
     "PLSA",
+    "AlignmentHMM",
+    "AutoregressiveHMM",
     "Bernoulli",
     "Beta",
     "Binomial",
@@ -112,19 +123,24 @@ __all__ = [
     "Errors",
     "Exponential",
     "FactorAnalysis",
+    "FactorialHMM",
     "Gamma",
     "GaussianHMM",
     "GaussianMixture",
     "Geometric",
+    "HMMMixture",
+    "InputOutputHMM",
     "InverseGaussian",
     "KMeans",
     "Laplace",
     "LatentClass",
     "LogNormal",
+    "MarkovChain",
     "Mixed",
     "Mixture",
     "MixtureOfExperts",
     "MixtureOfRegressions",
+    "MotifFinder",
     "Multinomial",
     "MultivariateNormal",
     "NegativeBinomial",
@@ -133,9 +149,11 @@ __all__ = [
     "PoissonHMM",
     "Pooled",
     "Product",
+    "ProfileHMM",
     "SaturatedMultinomial",
     "Segmentation",
     "Selection",
+    "SemiMarkovHMM",
     "Severity",
     "Status",
     "Student",
@@ -179,23 +197,32 @@ if TYPE_CHECKING:
     from estep.core.result import Status
     from estep.engine.fit import fit
     from estep.engine.presets import Variant
+    from estep.estimators.alignment import AlignmentHMM
+    from estep.estimators.autoregressive import AutoregressiveHMM
     from estep.estimators.bootstrap_lrt import bootstrap_lrt
     from estep.estimators.censored import CensoredNormal
     from estep.estimators.experts import MixtureOfExperts
     from estep.estimators.factor_analysis import FactorAnalysis
+    from estep.estimators.factorial import FactorialHMM
     from estep.estimators.files import load
     from estep.estimators.hmm import HMM, GaussianHMM
+    from estep.estimators.hmm_mixture import HMMMixture
     from estep.estimators.hmm_more import GMMHMM, CategoricalHMM, PoissonHMM
     from estep.estimators.images import Segmentation, segment_image
     from estep.estimators.inference_methods import score_test, wald_test
+    from estep.estimators.input_output import InputOutputHMM
     from estep.estimators.kmeans import KMeans
     from estep.estimators.latent_class import LatentClass
+    from estep.estimators.markov_chain import MarkovChain
     from estep.estimators.mixture import GaussianMixture, Mixture
+    from estep.estimators.motif import MotifFinder
     from estep.estimators.multivariate_normal import MultivariateNormal
     from estep.estimators.plsa import PLSA
+    from estep.estimators.profile_hmm import ProfileHMM
     from estep.estimators.propose import propose_family
     from estep.estimators.regressions import MixtureOfRegressions
     from estep.estimators.saturated_multinomial import SaturatedMultinomial
+    from estep.estimators.semimarkov import SemiMarkovHMM
     from estep.estimators.student import StudentMixture
     from estep.estimators.warnings import ConvergenceWarning
     from estep.families.bernoulli import Bernoulli

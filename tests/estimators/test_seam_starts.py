@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import estep
+from estep.core import picture
 from estep.data import Memory
+from estep.engine.tallied import SOFT
 from estep.estimators.rows import Rows
 from estep.families.product import Product
 from estep.models import Latent
-from estep.start import plan
 from estep.start.plan import Proposal, Sample, begin, one_hot, soften
 from estep.structures.iid import Iid
 
@@ -97,7 +98,7 @@ def test_a_family_without_a_prior_begins_softly():
     x = np.repeat([[0.0], [9.0]], 20, axis=0)
     model = bound(Bare(), x)
     rates = begin(model, Memory(x), Proposal("split", np.arange(40), one_hot(np.repeat([0, 1], 20), 2), False)).family.rates
-    share = plan.SOFT / 2
+    share = SOFT / 2
     np.testing.assert_allclose(rates[:, 0], [9 * share, 9 * (1 - share)], rtol=1e-12)
     assert estep.Mixture(Bare(), 2, random_state=0).fit(x).converged_
 
@@ -129,7 +130,7 @@ def test_rules_see_the_parts_of_a_tuple_and_sparse_rows():
     np.testing.assert_allclose(Sample.of(narrow, None, 0).scaled, Sample.of(np.eye(3), None, 0).scaled)
     wide = random_array((30, 5000), density=0.01, format="csr", rng=np.random.default_rng(0))
     a, b = (Sample.of(csr_array(wide), None, 0).scaled for _ in range(2))
-    assert a.shape == (30, plan.MOST_COLUMNS)
+    assert a.shape == (30, picture.MOST_COLUMNS)
     np.testing.assert_array_equal(a, b)
 
 

@@ -123,7 +123,7 @@ def test_the_state_at_the_cap_is_kept(tmp_path):
 
 def test_every_kind_of_memory_survives_a_checkpoint(tmp_path):
     variant = variant_of("em", "anderson")
-    control = Control(max_iter=8)
+    control = Control(max_iter=3)
     state = run(Climb(), DATA, start(Climb(), FAR, variant, control), variant, control).state
     assert len(state.leap.points) > 0
     save_state(state, tmp_path / "state", variant)

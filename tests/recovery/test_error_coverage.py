@@ -1,4 +1,4 @@
-"""Intervals cover what they say: 95% intervals of simulated fits, for four models with fixed seeds.
+"""Intervals cover what they say: 95% intervals of simulated fits, for five models with fixed seeds.
 
 600 data sets a model, with rows enough for normal approximations, each fitted from the true parameters and given Wald
 intervals by Oakes's errors. A parameter's coverage has the standard error sqrt(0.95 * 0.05 / 600) = 0.0089, and the mean over a
@@ -53,7 +53,18 @@ def normal_with_gaps(rng):
     return truth, estep.MultivariateNormal(n_init=1, init=truth, tol=1e-10), (x,)
 
 
-MODELS = {f.__name__: f for f in (gaussian_mixture, latent_class, regressions, normal_with_gaps)}
+def hidden_markov(rng):
+    """One sequence, which tells nothing of where sequences begin: startprob is asked of no interval."""
+    moves, n = np.array([[0.9, 0.1], [0.2, 0.8]]), 1000
+    u, z = rng.random(n), np.zeros(n, dtype=int)
+    for t in range(1, n):
+        z[t] = int(u[t] >= moves[z[t - 1], 0])
+    truth = {"transmat": moves, "means": np.array([[0.0], [3.0]]), "covariances": np.array([[[1.0]], [[1.5]]])}
+    x = (truth["means"][z, 0] + np.sqrt(truth["covariances"][z, 0, 0]) * rng.normal(size=n))[:, None]
+    return truth, estep.GaussianHMM(2, init={"startprob": [0.5, 0.5], **truth}, tol=1e-9, max_iter=5000), (x,)
+
+
+MODELS = {f.__name__: f for f in (gaussian_mixture, latent_class, regressions, normal_with_gaps, hidden_markov)}
 
 
 def coverage(make, replications, seed, interval):
@@ -78,7 +89,7 @@ def test_intervals_cover(model):
     assert 0.93 <= coverage(MODELS[model], REPLICATIONS, 1, lambda fit, rows: fit.confint(*rows)) <= 0.97
 
 
-@pytest.mark.parametrize("model", ["latent_class"])
+@pytest.mark.parametrize("model", ["latent_class", "hidden_markov"])
 def test_intervals_of_complete_data_do_not(model):
     """Negative control: as if the labels had been seen."""
 

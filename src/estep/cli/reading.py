@@ -54,7 +54,7 @@ class Given:
     @property
     def row(self) -> dict[str, Any]:
         """The row keywords that estimators take beside ``X``."""
-        told = {"by": self.by}
+        told: dict[str, Any] = {"by": self.by}
         if self.sequential:
             told |= {"sequence": self.data.ids, "time": self.time}
         return {name: value for name, value in told.items() if value is not None}

@@ -85,7 +85,9 @@ class Explained:
 class Assign(Protocol):
     """How hidden labels are filled in: a tag that turns joint log densities into responsibilities.
 
-    Optional: ``for_pass(seed, passes) -> Assign``, for one that draws or changes from pass to pass.
+    Optional: ``for_pass(seed, passes) -> Assign``, for one that draws or changes from pass to pass; ``for_weight(weight)``, for
+    one that draws as often as a row was seen; ``stage(passes)`` and ``stages``, for one whose objective changes on the way;
+    ``closes``, the assignment at the end; ``objective``, what it climbs in words; ``no_leap``, why it takes no accelerator.
     """
 
     @property
@@ -108,7 +110,9 @@ class Model(Protocol):
     ``mstep`` maximises ``q(., stats + prior)``: it adds the prior itself. A run needs ``prior``, ``estep``, ``mstep`` and
     ``support``; ``q`` where there is a prior, and in ``check_model``; ``bind`` in estimators. Optional, asked for by name:
     ``score(params, stats)``, ``dying`` and ``frail`` (collapse), ``constants`` (more degrees of freedom), ``explain``,
-    ``start``, ``tally``, ``permute``, ``sample``, ``holding`` (update ``only``), ``empty`` and ``seat`` (k-means).
+    ``start``, ``tally``, ``permute``, ``sample``, ``holding`` (updates ``only`` and ``cycle``), ``blocks`` (parameter names),
+    ``ascend(stats, params)`` (an uphill step), ``ecme(data, stats, params)``, ``empty`` and ``seat`` (k-means), ``staying``,
+    ``keeping`` and ``cut`` (fewer classes), ``refuses(assign)`` (why an assignment does not fit, or "").
     """
 
     prior: Any | None

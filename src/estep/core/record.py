@@ -136,6 +136,29 @@ def leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix.rstrip("."), value
 
 
+def shared_fields(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every shared field in a record, whole, with its dotted name.
+
+    >>> @record
+    ... class M:
+    ...     total: float
+    ...     anchor: float = shared()
+    >>> list(shared_fields((M(1.0, 2.0), None)))
+    [('0.anchor', 2.0)]
+    """
+    if is_record(value):
+        for field in dataclasses.fields(value):
+            name, part = f"{prefix}{field.name}", getattr(value, field.name)
+            if field.metadata.get("shared"):
+                yield name, part
+            else:
+                yield from shared_fields(part, f"{name}.")
+    elif isinstance(value, tuple | dict):
+        named = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, part in named:
+            yield from shared_fields(part, f"{prefix}{key}.")
+
+
 def rebuild(value: T, new: Mapping[str, Any], prefix: str = "") -> T:
     """``value`` with its leaves replaced by ``new`` (dotted name -> array); the inverse of ``leaves``."""
     if value is None:

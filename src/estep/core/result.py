@@ -24,6 +24,11 @@ class Status(enum.Enum):
     SETTLED = "converged: a further pass changes nothing"
     ROUNDED = "converged as far as rounding lets the objective show"
     DEFAULT_PRIOR = "converged with the default prior, because every start collapsed under maximum likelihood"
+    SLOWED = (
+        "stopped by the rule of online EM: a pass hardly changes the likelihood any more, its steps having become short; how "
+        "much higher the maximum is, algorithm='em' from here tells"
+    )
+    STREAM = "learned from a stream by partial_fit: each row counted once, at the parameters of its time"
     HIT_CAP = "stopped at max_iter before convergence"
     DEGENERATE = "a component collapsed: the likelihood grows without bound there"
     FRAIL = "converged, but to a nearly collapsed component"
@@ -31,23 +36,33 @@ class Status(enum.Enum):
     RIDGE = "converged, but on a ridge: the data do not identify every parameter"
     BOUNDARY = "converged at the boundary of where the parameters may live"
     FELL = "the objective fell by more than rounding allows: the M-step or the model has an error"
+    STEADY = "converged in law: further draws move the parameters to and fro, and the likelihood no higher"
     HELD_OUT = "stopped where held-out data are predicted best"
     INTERRUPTED = "interrupted by the user: these are the best parameters so far"
     STOPPED = "stopped by a callback: these are the best parameters so far"
 
     @property
     def converged(self) -> bool:
-        """Whether the parameters are a stationary point of the objective that was asked for."""
+        """Whether the parameters are a stationary point of what was asked for (of draws: the run has reached equilibrium)."""
         return self in (
             Status.CONVERGED,
             Status.SETTLED,
             Status.ROUNDED,
+            Status.STEADY,
             Status.DEFAULT_PRIOR,
             Status.FRAIL,
             Status.SADDLE,
             Status.RIDGE,
             Status.BOUNDARY,
         )
+
+
+PROMISES = {
+    "exact": "exact: no pass lowers the objective",
+    "bound": "bound: no pass lowers a lower bound of the objective",
+    "heuristic": "heuristic: nothing is promised of the objective; compare several starts",
+    "": "none",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,12 +100,14 @@ class StartRow:
 class StartTable:
     """The replication table: every start, where it ended, and how many ended at the best optimum.
 
-    ``width`` is the distance (nats) within which two ends count as the same optimum.
+    ``width`` is the distance (nats) within which two ends count as the same optimum; ``note`` tells in words what else was
+    done: a search beyond the starts, parts of the data that came before the whole.
     """
 
     rows: tuple[StartRow, ...]
     best: int
     width: float
+    note: str = ""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -116,7 +133,7 @@ class StartTable:
         return [r for r in self.rows if r.status in (Status.DEGENERATE, Status.FRAIL)]
 
     def __str__(self) -> str:
-        lines = [f"{len(self)} starts"]
+        lines = [f"{len(self)} starts", *([f"  {self.note}"] if self.note else [])]
         for i, (value, count) in enumerate(self.optima):
             gap = "best" if i == 0 else f"{self.optima[0][0] - value:.4g} nats below"
             lines.append(f"  {count} ended at {value:.6f} ({gap})")
@@ -153,8 +170,33 @@ class Result:
     state: Any = None
     passes: int = 0  # over the data, an update's own included and the closing one apart
     first: Any = None  # parameters at which the returned run began
+    removed: int = 0  # classes that the variant has removed
+    account: tuple[tuple[str, str], ...] = ()  # what the variant does, axis by axis, in words
 
     @property
     def converged(self) -> bool:
         """Whether the run ended at a stationary point."""
         return self.status.converged
+
+    def explain(self) -> str:
+        """What was run, in words: the axes, the objective and what is promised of it, passes, evaluations, what stopped it.
+
+        >>> import numpy as np, estep
+        >>> X = np.array([[0.0], [0.2], [0.1], [5.0], [5.2], [5.1]])
+        >>> fit = estep.GaussianMixture(2, covariance_type="EII", random_state=0).fit(X)
+        >>> print(fit.result_.explain().splitlines()[0])
+        algorithm  em
+        """
+        told = self.told()
+        width = max(len(label) for label, _ in told)
+        return "\n".join(f"{label:<{width}}  {words}" for label, words in told)
+
+    def told(self) -> list[tuple[str, str]]:
+        """The lines of ``explain`` as pairs of label and words."""
+        tried = int(self.trace.leaped.sum())
+        work = f"{self.passes} over the data, {len(self.trace)} evaluations of the objective"
+        leaps = f", {tried} of them tried leaps" if tried else ""
+        told = [*self.account, ("certificate", PROMISES[self.certificate]), ("passes", work + leaps), ("stopped", self.message)]
+        if self.starts is not None and len(self.starts) > 1:
+            told.append(("starts", f"{len(self.starts)}; the best is {self.starts[self.starts.best].start!r}"))
+        return told

@@ -302,7 +302,7 @@ def _client() -> Any:
 
 def _partitions(source: Any, cluster: Cluster) -> list[Any]:
     """Futures of the raw partitions of a collection or list."""
-    if isinstance(source, str | os.PathLike) or isinstance(source, Arrow):
+    if isinstance(source, str | os.PathLike | Arrow):
         return [_sent(cluster, piece) for piece in pieces_of(source if isinstance(source, Arrow) else Arrow(source))]
     if hasattr(source, "to_delayed"):
         if hasattr(source, "rechunk"):  # an array: rows may be cut, columns may not

@@ -9,6 +9,8 @@ kill in mid-write leaves the old checkpoint as it was.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from estep.engine.presets import Variant
 from estep.engine.state import State
 
 KIND = "checkpoint"
+BLEND = "blend."
 
 
 def save_state(state: State, path: str | Path, variant: Variant) -> None:
@@ -28,6 +31,7 @@ def save_state(state: State, path: str | Path, variant: Variant) -> None:
 def load_state(path: str | Path, template: State, variant: Variant) -> State:
     """The state in ``path``, in the structure of ``template``; raises ValueError when it is another run's."""
     arrays, header = read_arrays(path, KIND)
+    template = recalled(template, arrays, variant)
     names = [name for name, _ in leaves(template)]
     if sorted(names) != sorted(arrays):
         odd = sorted(set(names) ^ set(arrays))[:3]
@@ -40,7 +44,23 @@ def load_state(path: str | Path, template: State, variant: Variant) -> State:
     return rebuild(template, arrays)
 
 
+def recalled(template: State, arrays: Mapping[str, Any], variant: Variant) -> State:
+    """``template`` with a memory of the kind that ``arrays`` hold, where the variant's blend can tell (``recall(arrays)``)."""
+    recall = getattr(variant.blend, "recall", None)
+    if recall is None:
+        return template
+    held = {name.removeprefix(BLEND): value for name, value in arrays.items() if name.startswith(BLEND)}
+    return dataclasses.replace(template, blend=recall(held))
+
+
+def fewer_classes(template: State, arrays: Mapping[str, Any]) -> bool:
+    """Whether the run of ``arrays`` had removed some of the classes that ``template`` begins with."""
+    return template.kept is not None and len(arrays["kept"]) < len(template.kept)
+
+
 def _check_shapes(path: str | Path, template: State, arrays: dict[str, Any]) -> None:
+    if fewer_classes(template, arrays):
+        return
     for name, value in leaves(template.params, "params."):
         if arrays[name].shape != getattr(value, "shape", ()):
             raise ValueError(

@@ -56,4 +56,5 @@ def fit(
         if Path(checkpoint).exists():
             state = load_state(checkpoint, state, variant)
         control = dataclasses.replace(control, save=lambda now: save_state(now, checkpoint, variant))
-    return dataclasses.replace(run(model, data, state, variant, control), first=params)
+    result = run(model, data, state, variant, control)
+    return dataclasses.replace(result, first=None if result.removed else params)

@@ -18,6 +18,7 @@ from typing import Any
 from estep.core.files import parse_json, read_arrays, write_arrays
 from estep.core.record import leaves, rebuild
 from estep.core.result import Status
+from estep.engine.checkpoint import fewer_classes, recalled
 from estep.engine.presets import Variant
 from estep.engine.state import State
 
@@ -56,9 +57,12 @@ class Ledger:
         if found is None:
             return state
         described, arrays = found
+        state = recalled(state, arrays, variant)
         shapes = {leaf: getattr(value, "shape", ()) for leaf, value in leaves(state.params, "params.")}
         same = sorted(arrays) == sorted(leaf for leaf, _ in leaves(state)) and described == variant.describe()
-        if not same or any(arrays[leaf].shape != shape for leaf, shape in shapes.items()):
+        if not same or (
+            not fewer_classes(state, arrays) and any(arrays[leaf].shape != shape for leaf, shape in shapes.items())
+        ):
             raise ValueError(
                 f"the checkpoint's run {self.place + name!r} belongs to another model; resume with the options of that fit"
             )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from estep.core.result import Result, Status, Trace
+from estep.engine.removal import present
 from estep.engine.state import State
 
 
 def passing_result(model: Any, state: State) -> Result:
     """The result as if the run had stopped here; its log-likelihood is the watched objective, its weight unknown."""
+    model = present(model, state)
     return Result(
         params=state.here,
         model=model,

@@ -16,14 +16,19 @@ from estep.core.assign import SOFT, ImpossibleRow
 from estep.core.collapse import Collapsed
 from estep.core.protocols import Expected
 from estep.core.result import Result, Status, Trace
+from estep.engine.admit import admit
+from estep.engine.leap import Here
 from estep.engine.ledger import Ledger
 from estep.engine.presets import Variant
-from estep.engine.state import State, begin
+from estep.engine.removal import every_class, leftover, present, without
+from estep.engine.stages import restaged, unhurried
+from estep.engine.state import State, begin, fresh_stop
+from estep.engine.visit import NO_POINT as NO_POINT
 from estep.engine.visit import Counted, total
-from estep.engine.words import fall_words, sentence
+from estep.engine.wander import redrawn
+from estep.engine.words import account, ending, fall_words, sentence
 
 FALL = 1e-9
-NO_POINT = (Collapsed, ImpossibleRow, FloatingPointError, np.linalg.LinAlgError)
 Watch = Callable[[State, Status], bool]
 
 
@@ -58,10 +63,17 @@ class Step:
 
 
 def start(model: Any, params: Any, variant: Variant, control: Control) -> State:
-    """The state of a run from ``params`` before its first pass."""
+    """The state of a run from ``params`` before its first pass; raises where the variant cannot run on the model."""
+    admit(model, variant)
     p = model.support(params).count if variant.leap else 0
     trust = variant.leap.first_trust if variant.leap else 0.0
-    return begin(params, p, variant.blend.begin(), trust, control.seed)
+    return dataclasses.replace(
+        begin(params, p, variant.blend.begin(), trust, control.seed),
+        stop=fresh_stop(variant.stop),
+        kept=every_class(model, variant),
+        iterates=None if variant.answer is None else variant.answer.begin(params),
+        nodes=variant.visit.begin(model, params, variant) if hasattr(variant.visit, "begin") else None,
+    )
 
 
 def run(model: Any, data: Any, state: State, variant: Variant, control: Control) -> Result:
@@ -104,12 +116,16 @@ def _due(last: Step, control: Control) -> bool:
 def step(model: Any, data: Any, state: State, variant: Variant, control: Control) -> Step:
     """One step, with every pass over the data counted: evaluate, judge, maximise, move."""
     counted = Counted(data)
-    led = _step(model, counted, state, variant, control)
+    led = _step(present(model, state), counted, restaged(variant, state), variant, control)
+    if hasattr(variant.visit, "onward"):
+        led = variant.visit.onward(model, counted, state, led, variant, control.tol)
     passes = np.int64(int(state.passes) + counted.passes)
     return dataclasses.replace(led, state=dataclasses.replace(led.state, passes=passes))
 
 
 def _step(model: Any, data: Any, state: State, variant: Variant, control: Control) -> Step:
+    if hasattr(variant.visit, "sweep"):
+        return _scan(model, data, state, variant, control)
     try:
         seen = variant.visit.expected(model, data, state, drawn(variant.assign, state))
         value = float(seen.objective) + log_prior(model, state.params)
@@ -121,25 +137,56 @@ def _step(model: Any, data: Any, state: State, variant: Variant, control: Contro
         return _refuse(state, variant)
     if np.isnan(value):
         return _fall(state, value)
-    blend, stats = variant.blend.join(state.blend, seen.stats)
+    blend, stats = variant.blend.join(state.blend, seen.stats, model)
+    if (order := leftover(model, data, variant, stats)) is not None:
+        return Step(without(model, state, variant, value, order), Status.RUNNING)
     try:
         image = variant.update(model, data, stats, state.params)
         gone = find_dying(model, image, stats)
     except NO_POINT as error:
         image, gone = None, _gone(error)
+    if gone is not None and redrawn(variant.assign, state.trace, value):
+        return Step(_noted(state, state.params, value, leaped=False), Status.RUNNING)
     if gone is not None:
         return _refuse(state, variant) if state.tentative else _collapse(state, gone, value, seen)
-    return _move(model, dataclasses.replace(state, blend=blend), seen, value, image, variant, control)
+    return _move(model, data, dataclasses.replace(state, blend=blend), seen, value, image, variant, control)
+
+
+def _scan(model: Any, data: Any, state: State, variant: Variant, control: Control) -> Step:
+    """A step of a visit that maximises between blocks: one scan, whose objective belongs to the parameters it ends at."""
+    try:
+        swept = variant.visit.sweep(model, data, state, variant, drawn(variant.assign, state))
+        gone = find_dying(model, swept.params, swept.stats)
+    except ImpossibleRow:
+        raise
+    except NO_POINT as error:
+        return _collapse(state, _gone(error))
+    if gone is not None:
+        return _collapse(state, gone)
+    value = swept.value + log_prior(model, swept.params)
+    gain = value - float(state.value)
+    if np.isnan(value) or (gain < -FALL * (1.0 + abs(value)) and variant.certificate != "heuristic"):
+        return _fall(state, value)
+    tol = max(control.tol, float(getattr(variant.stop, "least", 0.0)))
+    stop, scans, cycle = state.stop, len(state.trace), int(getattr(variant.assign, "every", 1))
+    if scans and scans % cycle == 0 and np.isfinite(state.value):
+        stop = variant.stop.note(stop, value - float(state.trace[scans - cycle]), value, tol * swept.n)
+    stop = unhurried(variant.assign, state, stop)
+    here, ahead = swept.params, swept.params if swept.ahead is None else swept.ahead
+    noted = dataclasses.replace(_noted(state, here, value, leaped=False), params=ahead, here=here)
+    return Step(dataclasses.replace(noted, stop=stop, blend=swept.blend), variant.stop.verdict(stop))
 
 
 def _gone(error: BaseException) -> Collapsed:
     return error if isinstance(error, Collapsed) else Collapsed(0, str(error))
 
 
-def _move(model: Any, state: State, seen: Expected, value: float, image: Any, variant: Variant, control: Control) -> Step:
+def _move(
+    model: Any, data: Any, state: State, seen: Expected, value: float, image: Any, variant: Variant, control: Control
+) -> Step:
     """From an accepted point with objective ``value`` and EM image ``image`` to the next state."""
     leaped, gain = bool(state.tentative), value - float(state.value)
-    trace, flags = np.append(state.trace, value), np.append(state.leaped, leaped)
+    flags = np.append(state.leaped, leaped)
     if not leaped and gain < -FALL * (1.0 + abs(value)) and variant.certificate != "heuristic":
         return _fall(state, value)
     stop, memory = state.stop, state.leap
@@ -147,33 +194,34 @@ def _move(model: Any, state: State, seen: Expected, value: float, image: Any, va
         stop = variant.stop.interrupted(stop)
     elif np.isfinite(state.value):
         stop = variant.stop.note(stop, gain, value, control.tol * float(seen.n))
+    stop = unhurried(variant.assign, state, stop)
     status = variant.stop.verdict(stop)
     ahead, tentative = image, False
     if variant.leap is not None and status is Status.RUNNING:
-        if leaped:
-            memory = variant.leap.judged(memory, accepted=True)
-        if variant.leap.ready(stop.rates, bool(flags.any())):
-            support = model.support(state.params)
-            memory = variant.leap.note(memory, support, state.params, image, plain=0 if leaped else 1)
-            candidate = variant.leap.candidate(memory, support)
-            ahead, tentative = (image, False) if candidate is None else (candidate, True)
-        elif len(memory.points):
-            memory = variant.leap.forget(memory)
-    new = State(
-        params=ahead,
+        target = control.tol * float(seen.n)
+        here = Here(model, data, state.params, image, seen, stop, leaped, target, bool(flags.any()))
+        memory, candidate = variant.leap.onward(memory, here)
+        ahead, tentative = (image, False) if candidate is None else (candidate, True)
+    new = _noted(state, image, value, leaped)
+    new = dataclasses.replace(new, params=ahead, tentative=np.bool_(tentative), leap=memory, stop=stop)
+    if variant.answer is not None:
+        seen_so_far = variant.answer.note(state.iterates, state.params, value, len(new.trace))
+        new = dataclasses.replace(new, iterates=seen_so_far)
+    return Step(new, status, seen=seen)
+
+
+def _noted(state: State, image: Any, value: float, leaped: bool) -> State:
+    """The state after a pass at ``state.params``, with objective ``value``, that goes on to ``image``."""
+    return dataclasses.replace(
+        state,
+        params=image,
         here=state.params,
         fallback=image,
         value=np.float64(value),
-        tentative=np.bool_(tentative),
-        trace=trace,
-        leaped=flags,
-        leap=memory,
-        stop=stop,
-        blend=state.blend,
-        passes=state.passes,
-        seed=state.seed,
+        tentative=np.False_,
+        trace=np.append(state.trace, value),
+        leaped=np.append(state.leaped, leaped),
     )
-    return Step(new, status, seen=seen)
 
 
 def _refuse(state: State, variant: Variant) -> Step:
@@ -214,14 +262,18 @@ def _collapse(state: State, gone: Collapsed, value: float = np.nan, seen: Expect
 
 def close(model: Any, data: Any, last: Step, variant: Variant, control: Control) -> Result:
     """The result, with the exact log-likelihood and objective at the parameters that are returned."""
-    state, status, cap = last.state, last.status, control.max_iter
+    state, status, cap, said, first = last.state, last.status, control.max_iter, "", model
+    model = present(model, state)
     onward = status in (Status.HIT_CAP, Status.INTERRUPTED, Status.STOPPED)
     params = state.fallback if onward and len(state.trace) else state.here
+    if variant.answer is not None and np.isfinite(state.iterates.value):
+        params, said = variant.answer.choose(model, data, state.iterates)
     seen = last.seen if params is state.here else None
-    exact = variant.visit.exact and variant.assign.name == SOFT.name
+    seen = seen if not hasattr(variant.visit, "evaluated") else variant.visit.evaluated(data, state, seen)
+    exact = variant.visit.exact and getattr(variant.assign, "closes", variant.assign).name == SOFT.name
     try:
         if seen is None:
-            seen = total(model, data, params, drawn(variant.assign, state))
+            seen = total(model, data, params, drawn(getattr(variant.assign, "closes", variant.assign), state))
         loglik = float(seen.loglik) if exact else float(total(model, data, params, SOFT).loglik)
         objective, n = float(seen.objective) + log_prior(model, params), float(seen.n)
     except (Collapsed, np.linalg.LinAlgError):
@@ -232,6 +284,7 @@ def close(model: Any, data: Any, last: Step, variant: Variant, control: Control)
     left = float(state.stop.left)
     fell = status is Status.FELL
     message = fall_words(model, state.trace) if fell else sentence(model, status, gone, left, control.tol * n, cap)
+    message = ending(message, said, first, model)
     return Result(
         params=params,
         model=model,
@@ -248,6 +301,8 @@ def close(model: Any, data: Any, last: Step, variant: Variant, control: Control)
         variant=variant.describe(),
         state=state,
         passes=int(state.passes),
+        removed=int(getattr(first, "k", 0)) - int(getattr(model, "k", 0)),
+        account=account(variant, model),
     )
 
 

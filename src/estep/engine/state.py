@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,12 @@ class LeapMemory:
     images: Array
     base: Any
     plain: Any  # plain EM steps since the last leap
-    trust: Any  # longest leap allowed (squarem), or ridge of the least squares (anderson)
+    trust: Any  # how bold the next leap may be: longest length, ridge of the least squares, or place on the grid of lengths
+    mode: Any = np.int64(0)  # above zero: leaps accepted along one parabola; below zero: refusals in a row
+    wait: Any = np.int64(0)  # points to let pass before a step of Newton's
+    fails: Any = np.int64(0)  # steps of Newton's that failed
+    information: Array = dataclasses.field(default_factory=lambda: np.empty((0, 0)))  # (p, p) where it is known
+    score: Array = dataclasses.field(default_factory=lambda: np.empty(0))  # (p,) at the last point, where it is known
 
 
 @record
@@ -31,6 +37,8 @@ class StopMemory:
     calm: Any  # consecutive checks at which it was small enough
     flat: Any  # consecutive plain gains lost in rounding
     trembles: Any = np.int64(0)  # small falls and what is no larger, less the gains between them
+    values: Any = None  # of rules that look further back: the objective of every pass
+    slowest: Any = np.float64(0.0)  # the largest rate that was known when the run leaped; 0 before
 
 
 @record
@@ -53,6 +61,18 @@ class State:
     blend: Any
     passes: Any  # over the data, an update's own included
     seed: Any
+    kept: Any = None  # of variants that remove classes: which of the first ones are left
+    iterates: Any = None  # of variants that answer with other than the last point: what they have seen
+    nodes: Any = None  # of visits that read points in place of rows: which they are
+
+
+def fresh_stop(rule: Any = None) -> StopMemory:
+    """The memory of a stopping rule that has seen nothing; of a ``rule`` that keeps more, as it begins."""
+    begin = getattr(rule, "begin", None)
+    if begin is not None:
+        remembers: StopMemory = begin()
+        return remembers
+    return StopMemory(np.float64(np.nan), np.empty(0), np.float64(np.inf), np.int64(0), np.int64(0))
 
 
 def begin(params: Any, p: int, blend: Any, trust: float, seed: int = 0) -> State:
@@ -66,7 +86,7 @@ def begin(params: Any, p: int, blend: Any, trust: float, seed: int = 0) -> State
         trace=np.empty(0),
         leaped=np.empty(0, dtype=bool),
         leap=LeapMemory(np.empty((0, p)), np.empty((0, p)), params, np.int64(0), np.float64(trust)),
-        stop=StopMemory(np.float64(np.nan), np.empty(0), np.float64(np.inf), np.int64(0), np.int64(0)),
+        stop=fresh_stop(),
         blend=blend,
         passes=np.int64(0),
         seed=np.int64(seed),

@@ -52,13 +52,19 @@ class Aitken:
             rates = np.append(rates, gain / memory.gain)[-CALM:]
         if not np.isfinite(memory.gain):
             return dataclasses.replace(memory, gain=np.float64(gain), flat=np.int64(flat), trembles=trembles)
-        left = self._left(rates, max(abs(gain), floor))
+        left = self._left(np.append(rates, memory.slowest) if memory.slowest > 0 else rates, max(abs(gain), floor))
         calm = int(memory.calm) + 1 if left <= target else 0
-        return StopMemory(np.float64(gain), rates, np.float64(left), np.int64(calm), np.int64(flat), trembles)
+        found = StopMemory(np.float64(gain), rates, np.float64(left), np.int64(calm), np.int64(flat), trembles)
+        return dataclasses.replace(found, slowest=memory.slowest, values=memory.values)
 
     def interrupted(self, memory: StopMemory) -> StopMemory:
-        """The memory after a leap: the chain of plain gains is broken."""
-        return dataclasses.replace(memory, gain=np.float64(np.nan))
+        """The memory after a leap: the chain of plain gains is broken, and few passes cannot show how slow the slowest way is.
+
+        So the largest rate that was known before counts from now on.
+        """
+        known = memory.rates[memory.rates < 1.0]
+        slowest = np.float64(max(float(memory.slowest), float(known.max(initial=0.0))))
+        return dataclasses.replace(memory, gain=np.float64(np.nan), slowest=slowest)
 
     def verdict(self, memory: StopMemory) -> Status:
         """RUNNING, or why to stop."""

@@ -6,7 +6,14 @@ import dataclasses
 from functools import partial
 from typing import Any, Final
 
+import numpy as np
+
+from estep.core.assign import ImpossibleRow
+from estep.core.collapse import Collapsed
 from estep.core.protocols import Assign, Chunk, Expected
+
+NO_POINT = (Collapsed, ImpossibleRow, FloatingPointError, np.linalg.LinAlgError)
+"""What a pass raises at parameters from which EM cannot go on."""
 
 
 def expected_of(model: Any, params: Any, assign: Assign, chunk: Chunk) -> Expected:
@@ -34,6 +41,31 @@ class Counted:
         """A pass."""
         self.passes += 1
         self.data.map(fn, sink)
+
+    def blocks(self, count: int) -> Any:
+        """A pass, block by block."""
+        self.passes += 1
+        if not hasattr(self.data, "blocks"):
+            raise TypeError(
+                f"{type(self.data).__name__} cannot be visited block by block (it has no blocks(count)); "
+                "use algorithm='em', or a data plane that can, such as estep.data.Memory"
+            )
+        return self.data.blocks(count)
+
+
+@dataclasses.dataclass(frozen=True)
+class Swept:
+    """What one scan led to: parameters, the statistics they maximise, the objective there, weight, and the memory for the next.
+
+    ``ahead`` is where the next scan begins, if elsewhere than at ``params``.
+    """
+
+    params: Any
+    stats: Any
+    value: float
+    n: float
+    blend: Any
+    ahead: Any = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,7 +38,7 @@ def collapse_words(gone: Collapsed | None) -> str:
 def _left_words(left: float, target: float) -> str:
     if np.isfinite(left):
         return f"about {left:.3g} nats are probably left to gain (tol asks for {target:.3g}); raise max_iter or tol"
-    return "too few plain passes were made to project what is left to gain; raise max_iter"
+    return "what is left to gain cannot be projected from these passes; raise max_iter"
 
 
 def fall_words(model: Any, trace: Array) -> str:
@@ -49,3 +49,59 @@ def fall_words(model: Any, trace: Array) -> str:
         return f"the objective of {who} is not a number; check its E-step at these parameters"
     size = f"{before - after:.3g} nats (from {before:.10g} to {after:.10g})"
     return f"the objective of {who} fell by {size}: its E-step or M-step has an error"
+
+
+READS = {"whole": "every row in every pass"}
+FILLS = {
+    "soft": "each row belongs to every class with its posterior probability",
+    "hard": "each row belongs to its most probable class",
+    "sampled": "each row belongs to classes drawn from its posterior",
+    "tempered": "each row belongs to every class with its tempered posterior probability",
+    "annealed": "each row belongs to every class with its tempered posterior probability",
+    "entropic": "each row belongs to every class with its posterior probability, uncertain ones reduced",
+}
+JOINS = {"replace": "the statistics of the pass alone", "average": "a running average of the statistics of all passes"}
+MOVES = {
+    "maximise": "the M-step maximises over all free parameters",
+    "ascend": "one safeguarded Newton step on q (generalised EM)",
+}
+STOPS = {
+    "aitken": "what is left to gain, as Aitken projects it, is below the tolerance",
+    "settled": "a pass changes nothing",
+    "all passes": "the passes asked for have been made",
+}
+
+
+def account(variant: Any, model: Any) -> tuple[tuple[str, str], ...]:
+    """What a variant does, axis by axis, in words; an axis that the tables do not know tells its own ``words`` or name."""
+    leap = variant.leap
+    objective = str(getattr(variant.assign, "objective", f"that of the assignment {variant.assign.name!r}"))
+    objective = str(getattr(variant.visit, "climbs", objective))
+    prior = " plus log prior" if getattr(model, "prior", None) is not None else ""
+    return (
+        ("algorithm", variant.name),
+        ("reads", _told(variant.visit, READS)),
+        ("fills in", _told(variant.assign, FILLS)),
+        ("adds up", _told(variant.blend, JOINS)),
+        ("moves by", _told(variant.update, MOVES)),
+        ("leaps", "none" if leap is None else f"{leap.name}: a leap is kept where it is no lower than the step it replaces"),
+        ("climbs", f"{objective}{prior}"),
+        ("ends when", _told(variant.stop, STOPS)),
+    )
+
+
+def _told(axis: Any, table: dict[str, str]) -> str:
+    words = getattr(axis, "words", None) or table.get(axis.name)
+    label = str(getattr(axis, "label", axis.name))
+    if words is None:
+        return label
+    told = label.removeprefix(f"{axis.name} (").removesuffix(")")
+    return f"{words} [{told}]" if label != axis.name else str(words)
+
+
+def ending(message: str, said: str, first: Any, model: Any) -> str:
+    """The status sentence with what answers for the run (``said``) and how many of the ``first`` model's classes are left."""
+    if said:
+        message = f"{message}; these are {said}"
+    before, after = getattr(first, "k", None), getattr(model, "k", None)
+    return message if before == after else f"{message}; {after} of {before} components are left"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from estep.core.record import Array
 from estep.engine.presets import variant_of
 from estep.engine.run import Control
+from estep.estimators.clusters import units_of_clusters
 from estep.estimators.fitting import seed_of
 from estep.estimators.methods import _noisy
-from estep.estimators.rows import Arguments, Rows, Target
+from estep.estimators.rows import Arguments, Target
 from estep.estimators.seam import read, worth_collapsing
 from estep.inference.bootstrap import ENDS, Bootstrap, bootstrap, tell
 from estep.inference.resample import Sampled, units_of_sequences
@@ -38,7 +37,8 @@ def bootstrap_errors(
         Refits.
     kind : str
         "nonparametric" (rows with replacement), "weighted" (Dirichlet weights: no row is ever absent), "parametric" (rows drawn
-        from the fit, with the gaps of the data) or "blocks" (runs of ``block`` rows, for rows in time order).
+        from the fit, with the gaps of the data) or "blocks" (runs of ``block`` rows, for rows in time order). Of sequences the
+        first two take whole ones.
     clusters : array (n,) or None
         Rows of one cluster are drawn together ("nonparametric" and "weighted").
     block : int or None
@@ -61,7 +61,8 @@ def bootstrap_errors(
     if block is not None and kind != "blocks":
         raise ValueError(f"block={block!r} is for kind='blocks', not {kind!r}; leave one out")
     data = rows.data(1)
-    units = units_of_sequences(data.ends) if clusters is None and data.ends is not None else _units(clusters, rows)
+    units = None if clusters is None else units_of_clusters(clusters, rows)
+    units = units_of_sequences(data.ends) if units is None and data.ends is not None else units
     found = bootstrap(
         model,
         self.result_.params,
@@ -103,12 +104,3 @@ def _interval_by(method: str) -> Any:
 BOOTSTRAP_INTERVALS = {method: _interval_by(method) for method in ENDS}
 """Methods of ``confint`` that refit."""
 
-
-def _units(clusters: Any, rows: Rows) -> Any:
-    """Codes 0 .. m - 1 of the clusters of the rows that were read, or None."""
-    if clusters is None:
-        return None
-    given = np.asarray(clusters)
-    if given.shape != (rows.given_count,):
-        raise ValueError(f"clusters has shape {given.shape}, expected ({rows.given_count},): the cluster of each row of X")
-    return np.unique(given if rows.kept is None else given[rows.kept], return_inverse=True)[1].reshape(-1)

@@ -16,7 +16,7 @@ from estep.core.result import Result
 from estep.estimators import diagnostic_methods as diagnostics
 from estep.estimators import estimate_methods as estimates
 from estep.estimators import inference_methods as inference
-from estep.estimators import methods, own_pictures
+from estep.estimators import methods, own_pictures, streaming
 from estep.estimators.bounds import bounds_of
 from estep.estimators.columns import column_names, own_names, read_matrix, table_of
 from estep.estimators.rows import Arguments, Rows, Target, rows_of
@@ -183,6 +183,7 @@ class CensoredNormal(CallbackSupportMixin, BaseEstimator):
     to_html = estimates.to_html
     plot = own_pictures.plot_censored
     save = methods.save
+    partial_fit = streaming.partial_fit_values
 
     def published_as(self, result: Result) -> dict[str, Any]:
         """The fitted attributes that follow from a result."""

@@ -15,8 +15,9 @@ from estep.core.record import Array
 from estep.estimators import diagnostic_methods as diagnostics
 from estep.estimators import estimate_methods as estimates
 from estep.estimators import inference_methods as inference
-from estep.estimators import methods, own_pictures
+from estep.estimators import methods, own_pictures, streaming
 from estep.estimators import regression_methods as regression
+from estep.estimators import regression_residuals as residuals
 from estep.estimators.regression_starts import regression_starts
 from estep.estimators.regressions import begun, family_of
 from estep.estimators.responses import Frame, read_gate
@@ -58,7 +59,7 @@ class MixtureOfExperts(CallbackSupportMixin, BaseEstimator):
     ridge, gate_ridge : float
         Normal priors on the coefficients of experts (as in ``MixtureOfRegressions``) and of the gate, mean zero and this
         precision; the gate's keeps classes that covariates separate finite.
-    n_init, init, algorithm, accelerate, prior, fixed, tied, tol, max_iter, random_state, n_jobs, progress
+    n_init, init, algorithm, accelerate, search, progressive, prior, fixed, tied, tol, max_iter, random_state, n_jobs, progress
         As in ``MixtureOfRegressions``; the gate's parameter is ``gate_coefs`` (k, 1 + q), intercept first, with zeros for the
         first expert (with groups also ``leaf_coefs``).
 
@@ -101,6 +102,8 @@ class MixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         init: Any = "auto",
         algorithm: Any = "em",
         accelerate: Any = "auto",
+        search: Any = None,
+        progressive: Any = "auto",
         prior: Any = "auto",
         fixed: Any = None,
         tied: Any = None,
@@ -123,6 +126,8 @@ class MixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         self.init = init
         self.algorithm = algorithm
         self.accelerate = accelerate
+        self.search = search
+        self.progressive = progressive
         self.prior = prior
         self.fixed = fixed
         self.tied = tied
@@ -223,7 +228,10 @@ class MixtureOfExperts(CallbackSupportMixin, BaseEstimator):
     to_markdown = estimates.to_markdown
     to_html = estimates.to_html
     plot = own_pictures.plot_regressions
+    pseudo_residuals = residuals.pseudo_residuals
+    plot_residuals = residuals.plot_residuals
     save = regression.save
+    partial_fit = streaming.partial_fit
 
     def __sklearn_clone__(self) -> Any:
         return methods.enclosed(super().__sklearn_clone__())

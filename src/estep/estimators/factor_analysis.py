@@ -16,7 +16,7 @@ from estep.core.result import Result, Status
 from estep.estimators import diagnostic_methods as diagnostics
 from estep.estimators import estimate_methods as estimates
 from estep.estimators import inference_methods as inference
-from estep.estimators import methods, own_pictures
+from estep.estimators import methods, own_pictures, streaming
 from estep.estimators.columns import read_columns, table_of
 from estep.estimators.rows import Arguments
 from estep.estimators.seam import Spec, fit_latent, published
@@ -48,7 +48,7 @@ class FactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callback
     floor : float or None
         Least uniqueness as a share of the column's variance; None is 0.005 for one component and 1e-6 for a mixture.
         Columns at the floor (Heywood cases) are named in the status.
-    n_init, init, algorithm, accelerate, prior, fixed, tied, tol, max_iter, random_state, n_jobs, progress
+    n_init, init, algorithm, accelerate, search, progressive, prior, fixed, tied, tol, max_iter, random_state, n_jobs, progress
         As in ``Mixture``; parameters are ``means`` (k, d), ``loadings`` (k, d, q), ``uniquenesses`` (k, d), without the first
         axis where there is one component. ``fixed=dict(loadings=...)`` with zeros is confirmatory factor analysis.
 
@@ -84,6 +84,8 @@ class FactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callback
         init: Any = "auto",
         algorithm: Any = "em",
         accelerate: Any = "auto",
+        search: Any = None,
+        progressive: Any = "auto",
         prior: Any = "auto",
         fixed: Any = None,
         tied: Any = None,
@@ -102,6 +104,8 @@ class FactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callback
         self.init = init
         self.algorithm = algorithm
         self.accelerate = accelerate
+        self.search = search
+        self.progressive = progressive
         self.prior = prior
         self.fixed = fixed
         self.tied = tied
@@ -200,6 +204,7 @@ class FactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Callback
     to_html = estimates.to_html
     plot = own_pictures.plot_factors
     save = methods.save
+    partial_fit = streaming.partial_fit
 
     def published_as(self, result: Result) -> dict[str, Any]:
         """The fitted attributes that follow from a result."""

@@ -19,12 +19,14 @@ import numpy as np
 
 from estep.core.codec import Classes, decode, encode
 from estep.core.files import parse_json, read_arrays, write_arrays
+from estep.core.letters import Alphabet
 from estep.core.protocols import Chunk
 from estep.core.record import leaves
 from estep.core.result import Result, StartRow, StartTable, Status, Trace
 from estep.core.support import Constraints
 from estep.estimators.seam import published
 from estep.estimators.settings import check_settings
+from estep.estimators.streaming import Stream
 from estep.families.missing_patterns import MissingPatterns
 from estep.families.noise import WithNoise
 from estep.kernels.design import Design
@@ -34,27 +36,36 @@ from estep.models.latent import Latent
 KIND = "model"
 # An estimator takes one line here.
 ESTIMATORS = {
+    "AlignmentHMM": "estep.estimators.alignment",
     "GaussianMixture": "estep.estimators.mixture",
     "FactorAnalysis": "estep.estimators.factor_analysis",
     "CensoredNormal": "estep.estimators.censored",
+    "AutoregressiveHMM": "estep.estimators.autoregressive",
     "CategoricalHMM": "estep.estimators.hmm_more",
+    "FactorialHMM": "estep.estimators.factorial",
     "GMMHMM": "estep.estimators.hmm_more",
     "GaussianHMM": "estep.estimators.hmm",
     "HMM": "estep.estimators.hmm",
+    "HMMMixture": "estep.estimators.hmm_mixture",
+    "InputOutputHMM": "estep.estimators.input_output",
     "PoissonHMM": "estep.estimators.hmm_more",
+    "SemiMarkovHMM": "estep.estimators.semimarkov",
     "KMeans": "estep.estimators.kmeans",
     "LatentClass": "estep.estimators.latent_class",
+    "MarkovChain": "estep.estimators.markov_chain",
     "Mixture": "estep.estimators.mixture",
     "MixtureOfExperts": "estep.estimators.experts",
     "MixtureOfRegressions": "estep.estimators.regressions",
+    "MotifFinder": "estep.estimators.motif",
     "MultivariateNormal": "estep.estimators.multivariate_normal",
     "PLSA": "estep.estimators.plsa",
+    "ProfileHMM": "estep.estimators.profile_hmm",
     "SaturatedMultinomial": "estep.estimators.saturated_multinomial",
     "StudentMixture": "estep.estimators.student",
 }
 # Every public dataclass that a module of these packages defines may be in a model file, under its class's name.
 PACKAGES = ("estep.families", "estep.structures", "estep.models")
-KNOWN: tuple[type, ...] = (Result, Status, Trace, StartTable, StartRow, Constraints, Design, LocalStats)
+KNOWN: tuple[type, ...] = (Alphabet, Result, Status, Trace, StartTable, StartRow, Constraints, Design, LocalStats, Stream)
 
 
 def known_classes(extra: Iterable[type] = ()) -> Classes:
@@ -141,7 +152,12 @@ COLUMNS: dict[str, Callable[[Any], bool]] = {
     "feature_names_in_": lambda v: isinstance(v, np.ndarray) and v.dtype.kind == "U",
     "groups_": lambda v: _is_list_of_values(v),
     "levels_": lambda v: isinstance(v, list) and all(levels is None or _is_list_of_values(levels) for levels in v),
+    "states_": lambda v: _is_list_of_values(v),
+    "counts_": lambda v: isinstance(v, np.ndarray) and v.ndim == 2 and v.dtype.kind == "f",
     "classes_": lambda v: _is_list_of_values(v),
+    "stream_": lambda v: isinstance(v, Stream),
+    "alphabet_": lambda v: isinstance(v, Alphabet),
+    "motif_results_": lambda v: isinstance(v, tuple) and all(isinstance(each, Result) for each in v),
     "labels_": lambda v: isinstance(v, np.ndarray) and v.ndim == 1 and v.dtype.kind == "i",
     "inertia_": lambda v: isinstance(v, float),
     **dict.fromkeys(("g2_", "x2_", "g2_p_value_", "x2_p_value_", "entropy_"), lambda v: isinstance(v, float)),
@@ -188,11 +204,12 @@ def _check_result(estimator: Any, result: Result, columns: dict[str, Any]) -> No
     """Raise ValueError unless the parameters are legal, of the sizes the settings name, and give a row a density."""
     model, params, d = result.model, result.params, columns.get("n_features_in_")
     noisy = getattr(estimator, "noise", False) is not False
-    named = ("n_clusters", "n_states", "n_components")
-    k = next(getattr(estimator, name) for name in named if hasattr(estimator, name)) + int(noisy)
+    named, counted = ("n_clusters", "n_states", "n_components"), getattr(estimator, "_count", None)
+    k = counted() if counted else next(getattr(estimator, name) for name in named if hasattr(estimator, name)) + int(noisy)
     points = [params] if getattr(result, "first", None) is None else [params, result.first]
     same = all(_sizes(point) == _sizes(model.start()) for point in points)
-    if model.k != k or not same or noisy != isinstance(model.family, WithNoise):
+    removed = result.removed if type(result.removed) is int and result.removed >= 0 else 0
+    if model.k + removed != k or not same or noisy != isinstance(model.family, WithNoise):
         raise ValueError(f"its settings name {k} components and its parameters do not")
     if d is None or any(len(columns.get(name, range(d))) != d for name in ("feature_names_in_", "levels_")):
         raise ValueError("its columns are not counted, or not named as they are counted")

@@ -11,8 +11,9 @@ from sklearn.utils import check_random_state
 
 from estep.core.collapse import Collapsed
 from estep.core.result import Result, StartRow, StartTable, Status
-from estep.engine.restart import fit_starts
+from estep.engine.searches import fit_searched, search_named
 from estep.engine.words import collapse_words, remedies
+from estep.estimators.progressive import plan_of
 from estep.estimators.starts import Task, starts_of
 from estep.families.normal_shapes import numbers
 from estep.models.latent import Latent
@@ -75,7 +76,7 @@ def _rescued(collapsed: tuple[StartRow, ...], why: str, rescued: Result) -> Resu
     """The fit with the default prior, with the collapsed starts before it in its table and a status that says so."""
     assert rescued.starts is not None
     renamed = tuple(dataclasses.replace(row, start=f"{row.start}, default prior") for row in rescued.starts.rows)
-    table = StartTable(collapsed + renamed, len(collapsed) + rescued.starts.best, rescued.starts.width)
+    table = StartTable(collapsed + renamed, len(collapsed) + rescued.starts.best, rescued.starts.width, rescued.starts.note)
     if not rescued.converged:
         return dataclasses.replace(rescued, starts=table)
     message = (
@@ -86,7 +87,10 @@ def _rescued(collapsed: tuple[StartRow, ...], why: str, rescued: Result) -> Resu
 
 
 def _run(model: Latent, data: Any, task: Task) -> Result:
-    return fit_starts(model, data, starts_of(model, task), task.variant, task.control)
+    search = search_named(task.search)
+    many = dataclasses.replace(task, n_init=task.n_init * int(getattr(search, "more", 1)), search=None)
+    starts, plan = starts_of(model, many), plan_of(model, task)
+    return fit_searched(model, data, starts, task.variant, task.control, search, plan=plan, seed=task.seed)
 
 
 def seed_of(random_state: Any) -> int:

@@ -17,12 +17,16 @@ from typing import Any, final
 import numpy as np
 
 from estep.core.assign import ImpossibleRow, normalise
+from estep.core.protocols import Chunk
 from estep.core.record import Array
 from estep.estimators.rows import Arguments, Rows
-from estep.estimators.sequence_methods import in_users_order, law_of, log_densities, rows_of_sequences, smoothed
+from estep.estimators.sequence_methods import in_users_order, law_of, log_densities, rows_of_sequences
+from estep.inference.distribution import cdf, has_cdf, is_counted
 from estep.models.latent import encoded
 from estep.structures.chain_pass import Law, impossible, plan
 from estep.structures.chain_paths import filter_states
+from estep.views.responsibilities import position_of
+from estep.views.words import column_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,35 +140,52 @@ def start_filter(self: Any, X: Any = None) -> Filter:
 
 
 def pseudo_residuals(
-    self: Any, X: Any, *, kind: str = "ordinary", sequence: Any = None, lengths: Any = None, time: Any = None
+    self: Any,
+    X: Any,
+    *,
+    kind: str = "ordinary",
+    column: Any = 0,
+    sequence: Any = None,
+    lengths: Any = None,
+    time: Any = None,
 ) -> Array:
-    """Normal pseudo-residuals of each row, (n,): standard normal where the model is right; NaN at missing rows.
+    """Normal pseudo-residuals of each row, (n,): standard normal where the model is right; NaN at missing values.
 
     Parameters
     ----------
-    X : array or DataFrame (n, 1), or list of arrays
-        Rows of one column, of a family that has a cdf.
+    X : array or DataFrame (n, d), or list of arrays
+        Rows.
     kind : "ordinary" or "forecast"
         Given all other rows of the sequence, or those before.
+    column : name or position
+        Of a family that has a distribution function along it.
     sequence, lengths, time
         As in ``fit``.
     """
+    rows = rows_of_sequences(self, Arguments(X, sequence=sequence, lengths=lengths, time=time))
+    return np.asarray(in_users_order(rows, arranged_residuals(self, rows, kind, position_of(column, column_names(self)))))
+
+
+def arranged_residuals(self: Any, rows: Rows, kind: str, column: int) -> Array:
+    """Pseudo-residuals of arranged rows along a column, (n,)."""
     if kind not in ("ordinary", "forecast"):
         raise ValueError(
             f"kind={kind!r} is unknown; choose 'ordinary' (given all other rows) or 'forecast' (given those before)"
         )
     from scipy.special import ndtri
 
-    rows = rows_of_sequences(self, Arguments(X, sequence=sequence, lengths=lengths, time=time))
-    family, params = self.result_.model.family, self.result_.params.family
+    family, params, d = self.result_.model.family, self.result_.params.family, rows.d
+    if not has_cdf(family, column, d):
+        raise ValueError(
+            f"{type(family).__name__} has no distribution function along column {column}, so there are no pseudo-residuals"
+        )
     weights = _without_own(self, rows) if kind == "ordinary" else _ahead(self, rows)
-    x = np.asarray(rows.x, dtype=float)
-    upper = (weights * _cdf(family, params, x)).sum(axis=1)
-    if getattr(family, "discrete", False):
-        below = np.where(x >= 1, _cdf(family, params, np.maximum(x - 1.0, 0.0)), 0.0)
-        upper = 0.5 * (upper + (weights * below).sum(axis=1))
-    residuals = ndtri(upper)
-    return np.asarray(in_users_order(rows, np.where(np.isnan(x[:, 0]), np.nan, residuals)))
+    x = np.asarray(rows.x, dtype=float)[:, column]
+    share = (weights * cdf(family, params, x, column, d)).sum(axis=1)
+    if is_counted(family, column):
+        below = np.where((x >= 1)[:, None], cdf(family, params, np.maximum(x - 1.0, 0.0), column, d), 0.0)
+        share = 0.5 * (share + (weights * below).sum(axis=1))
+    return np.where(np.isnan(x), np.nan, ndtri(share))
 
 
 def filtered_states(self: Any, rows: Rows) -> Array:
@@ -176,16 +197,20 @@ def filtered_states(self: Any, rows: Rows) -> Array:
 
 def _ahead(self: Any, rows: Rows) -> Array:
     """``p(z_t | x_<t)``, (n, k), given that the sequence goes on."""
-    law, seen, ends = law_of(self), filtered_states(self, rows), np.asarray(rows.ends)
-    begins = np.concatenate([[0], ends[:-1]])
-    ahead = np.vstack([law.start, seen[:-1] @ law.moves.out[0]])
-    ahead[begins] = law.start
-    return _shared(ahead)
+    model, params = self.result_.model, self.result_.params
+    found: Array = model.structure.ahead(params.structure, log_densities(self, rows), _chunk(rows))
+    return found
+
+
+def _chunk(rows: Rows) -> Chunk:
+    """Arranged rows as one chunk, a weight of one each."""
+    return Chunk(("rows", 0, rows.n), rows.x, ends=np.asarray(rows.ends, dtype=np.intp))
 
 
 def _without_own(self: Any, rows: Rows) -> Array:
     """``p(z_t | all other rows)``, (n, k): the posterior over the row's own density, normalised."""
-    resp, _ = smoothed(self, rows)
+    model, params = self.result_.model, self.result_.params
+    resp = model.structure.explain(params.structure, log_densities(self, rows), _chunk(rows)).resp
     with np.errstate(divide="ignore", invalid="ignore"):
         logits = np.log(resp) - log_densities(self, rows)(slice(0, rows.n))
     return normalise(np.where(resp > 0, logits, -np.inf))[0]

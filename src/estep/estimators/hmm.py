@@ -7,7 +7,8 @@ from typing import Any
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 
-from estep.estimators import forecasts, methods, sequence_methods, sequence_pictures
+from estep.estimators import estimate_methods as estimates
+from estep.estimators import forecasts, methods, sequence_inference, sequence_methods, sequence_pictures, streaming
 from estep.estimators.hmm_starts import fit_chain
 from estep.estimators.rows import Arguments
 from estep.estimators.sequences import read_sequences
@@ -42,7 +43,7 @@ class HMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     prior : "auto", "default", None or dict
         As in ``Mixture``; a dict also sets ``startprob`` and ``transmat`` (Dirichlet alpha, numbers or arrays >= 1) and
         ``sticky`` (moves imagined to stay in each state).
-    n_init, algorithm, accelerate, fixed, tied, tol, max_iter, random_state, n_jobs, progress
+    n_init, algorithm, accelerate, search, progressive, fixed, tied, tol, max_iter, random_state, n_jobs, progress
         As in ``Mixture``; ``algorithm="cem"`` is Viterbi training.
 
     Attributes
@@ -75,6 +76,8 @@ class HMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
         init: Any = "auto",
         algorithm: Any = "em",
         accelerate: Any = "auto",
+        search: Any = None,
+        progressive: Any = "auto",
         prior: Any = "auto",
         fixed: Any = None,
         tied: Any = None,
@@ -94,6 +97,8 @@ class HMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self.init = init
         self.algorithm = algorithm
         self.accelerate = accelerate
+        self.search = search
+        self.progressive = progressive
         self.prior = prior
         self.fixed = fixed
         self.tied = tied
@@ -156,10 +161,21 @@ class HMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     bic = sequence_methods.bic
     aic = sequence_methods.aic
     icl = sequence_methods.icl
-    summary = sequence_methods.summary
+    icl_entropy = sequence_methods.icl_entropy
+    standard_errors = sequence_inference.standard_errors
+    confint = sequence_inference.confint
+    diagnose = sequence_inference.diagnose
+    influence = sequence_inference.influence
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
+    summary = sequence_inference.summary
     title = property(sequence_methods.title)
     plot = sequence_pictures.plot
+    plot_residuals = sequence_inference.plot_residuals
     save = methods.save
+    partial_fit = streaming.partial_fit
     _read = read_sequences
 
     def __sklearn_clone__(self) -> Any:
@@ -182,7 +198,7 @@ class GaussianHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
         "full" "tied" "diag" "spherical", or a code "EII" ... "VVV" (volume, shape, orientation: equal, varying, identity).
     topology, bandwidth, absorbing, end, init, prior
         As in ``HMM``.
-    n_init, algorithm, accelerate, fixed, tied, tol, max_iter, random_state, n_jobs, progress
+    n_init, algorithm, accelerate, search, progressive, fixed, tied, tol, max_iter, random_state, n_jobs, progress
         As in ``HMM``.
 
     Attributes
@@ -215,6 +231,8 @@ class GaussianHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
         init: Any = "auto",
         algorithm: Any = "em",
         accelerate: Any = "auto",
+        search: Any = None,
+        progressive: Any = "auto",
         prior: Any = "auto",
         fixed: Any = None,
         tied: Any = None,
@@ -234,6 +252,8 @@ class GaussianHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self.init = init
         self.algorithm = algorithm
         self.accelerate = accelerate
+        self.search = search
+        self.progressive = progressive
         self.prior = prior
         self.fixed = fixed
         self.tied = tied
@@ -272,10 +292,21 @@ class GaussianHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     bic = sequence_methods.bic
     aic = sequence_methods.aic
     icl = sequence_methods.icl
-    summary = sequence_methods.summary
+    icl_entropy = sequence_methods.icl_entropy
+    standard_errors = sequence_inference.standard_errors
+    confint = sequence_inference.confint
+    diagnose = sequence_inference.diagnose
+    influence = sequence_inference.influence
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
+    summary = sequence_inference.summary
     title = property(sequence_methods.title)
     plot = sequence_pictures.plot
+    plot_residuals = sequence_inference.plot_residuals
     save = methods.save
+    partial_fit = streaming.partial_fit
     _read = read_sequences
 
     def __sklearn_clone__(self) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 
-from estep.estimators import forecasts, methods, sequence_methods, sequence_pictures
+from estep.estimators import estimate_methods as estimates
+from estep.estimators import forecasts, methods, sequence_inference, sequence_methods, sequence_pictures, streaming
 from estep.estimators.hmm_starts import fit_chain
 from estep.estimators.rows import Arguments
 from estep.estimators.sequences import read_sequences
@@ -28,7 +29,7 @@ class PoissonHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Number of states.
     topology, bandwidth, absorbing, end, init, prior
         As in ``HMM``.
-    n_init, algorithm, accelerate, fixed, tied, tol, max_iter, random_state, n_jobs, progress
+    n_init, algorithm, accelerate, search, fixed, tied, tol, max_iter, random_state, n_jobs, progress
         As in ``HMM``.
 
     Attributes
@@ -57,6 +58,7 @@ class PoissonHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
         init: Any = "auto",
         algorithm: Any = "em",
         accelerate: Any = "auto",
+        search: Any = None,
         prior: Any = "auto",
         fixed: Any = None,
         tied: Any = None,
@@ -75,6 +77,7 @@ class PoissonHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self.init = init
         self.algorithm = algorithm
         self.accelerate = accelerate
+        self.search = search
         self.prior = prior
         self.fixed = fixed
         self.tied = tied
@@ -113,10 +116,21 @@ class PoissonHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     bic = sequence_methods.bic
     aic = sequence_methods.aic
     icl = sequence_methods.icl
-    summary = sequence_methods.summary
+    icl_entropy = sequence_methods.icl_entropy
+    standard_errors = sequence_inference.standard_errors
+    confint = sequence_inference.confint
+    diagnose = sequence_inference.diagnose
+    influence = sequence_inference.influence
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
+    summary = sequence_inference.summary
     title = property(sequence_methods.title)
     plot = sequence_pictures.plot
+    plot_residuals = sequence_inference.plot_residuals
     save = methods.save
+    partial_fit = streaming.partial_fit
     _read = read_sequences
 
     def __sklearn_clone__(self) -> Any:
@@ -137,7 +151,7 @@ class CategoricalHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
         Number of states.
     topology, bandwidth, absorbing, end, init, prior
         As in ``HMM``.
-    n_init, algorithm, accelerate, fixed, tied, tol, max_iter, random_state, n_jobs, progress
+    n_init, algorithm, accelerate, search, fixed, tied, tol, max_iter, random_state, n_jobs, progress
         As in ``HMM``.
 
     Attributes
@@ -168,6 +182,7 @@ class CategoricalHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
         init: Any = "auto",
         algorithm: Any = "em",
         accelerate: Any = "auto",
+        search: Any = None,
         prior: Any = "auto",
         fixed: Any = None,
         tied: Any = None,
@@ -186,6 +201,7 @@ class CategoricalHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self.init = init
         self.algorithm = algorithm
         self.accelerate = accelerate
+        self.search = search
         self.prior = prior
         self.fixed = fixed
         self.tied = tied
@@ -224,10 +240,21 @@ class CategoricalHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     bic = sequence_methods.bic
     aic = sequence_methods.aic
     icl = sequence_methods.icl
-    summary = sequence_methods.summary
+    icl_entropy = sequence_methods.icl_entropy
+    standard_errors = sequence_inference.standard_errors
+    confint = sequence_inference.confint
+    diagnose = sequence_inference.diagnose
+    influence = sequence_inference.influence
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
+    summary = sequence_inference.summary
     title = property(sequence_methods.title)
     plot = sequence_pictures.plot
+    plot_residuals = sequence_inference.plot_residuals
     save = methods.save
+    partial_fit = streaming.partial_fit
     _read = read_sequences
 
     def __sklearn_clone__(self) -> Any:
@@ -252,7 +279,7 @@ class GMMHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
         "full" "diag" "spherical" or a code; as in ``GaussianHMM``.
     topology, bandwidth, absorbing, end, init, prior
         As in ``HMM``.
-    n_init, algorithm, accelerate, fixed, tied, tol, max_iter, random_state, n_jobs, progress
+    n_init, algorithm, accelerate, search, fixed, tied, tol, max_iter, random_state, n_jobs, progress
         As in ``HMM``.
 
     Attributes
@@ -285,6 +312,7 @@ class GMMHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
         init: Any = "auto",
         algorithm: Any = "em",
         accelerate: Any = "auto",
+        search: Any = None,
         prior: Any = "auto",
         fixed: Any = None,
         tied: Any = None,
@@ -305,6 +333,7 @@ class GMMHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self.init = init
         self.algorithm = algorithm
         self.accelerate = accelerate
+        self.search = search
         self.prior = prior
         self.fixed = fixed
         self.tied = tied
@@ -343,10 +372,21 @@ class GMMHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     bic = sequence_methods.bic
     aic = sequence_methods.aic
     icl = sequence_methods.icl
-    summary = sequence_methods.summary
+    icl_entropy = sequence_methods.icl_entropy
+    standard_errors = sequence_inference.standard_errors
+    confint = sequence_inference.confint
+    diagnose = sequence_inference.diagnose
+    influence = sequence_inference.influence
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
+    summary = sequence_inference.summary
     title = property(sequence_methods.title)
     plot = sequence_pictures.plot
+    plot_residuals = sequence_inference.plot_residuals
     save = methods.save
+    partial_fit = streaming.partial_fit
     _read = read_sequences
 
     def __sklearn_clone__(self) -> Any:

@@ -16,8 +16,9 @@ from sklearn.utils.validation import check_is_fitted
 from estep.core.record import Array
 from estep.estimators.bootstrap_methods import BOOTSTRAP_INTERVALS, bootstrap_errors
 from estep.estimators.bounds import bounds_of
+from estep.estimators.clusters import clusters_of
 from estep.estimators.methods import _noisy
-from estep.estimators.rows import Arguments, Rows, Target
+from estep.estimators.rows import Arguments, Target
 from estep.estimators.seam import published, read, worth_collapsing
 from estep.estimators.warnings import ConvergenceWarning
 from estep.inference import errors as asymptotic
@@ -44,7 +45,7 @@ def errors_of(self: Any, arguments: Arguments, method: str, clusters: Any, optio
         raise TypeError(f"method={method!r} takes no {sorted(options)[0]!r}")
     model = self.result_.model
     rows = read(self, arguments, Target(model.family, model.k, model.k - int(_noisy(self))), reset=False)
-    codes = None if clusters is None else _clusters(clusters, rows)
+    codes = None if clusters is None else clusters_of(clusters, rows)
     few = rows.distinct() if codes is None and worth_collapsing(model.family, rows) else rows
     found = asymptotic.standard_errors(
         model,
@@ -58,14 +59,6 @@ def errors_of(self: Any, arguments: Arguments, method: str, clusters: Any, optio
     )
     asymptotic.tell(found, 5, ConvergenceWarning)
     return found
-
-
-def _clusters(clusters: Any, rows: Rows) -> Any:
-    """Clusters of the rows that were read; those of rows of weight 0 are left out."""
-    given = np.asarray(clusters)
-    if given.shape != (rows.given_count,):
-        raise ValueError(f"clusters has shape {given.shape}, expected ({rows.given_count},): the cluster of each row of X")
-    return given if rows.kept is None else given[rows.kept]
 
 
 def reported(self: Any, params: Any) -> dict[str, Array]:

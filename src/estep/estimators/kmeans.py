@@ -27,7 +27,7 @@ from estep.engine.passing import passing_result
 from estep.engine.presets import PRESETS
 from estep.engine.restart import Start, fit_starts
 from estep.engine.run import Control
-from estep.estimators import methods, pictures
+from estep.estimators import methods, pictures, streaming
 from estep.estimators.fitting import seed_of
 from estep.estimators.rows import Arguments, Rows, Target, read_rows, require_enough
 from estep.estimators.settings import check_settings
@@ -148,6 +148,12 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportM
     plot = pictures.plot
     animate = pictures.animate
     save = methods.save
+    partial_fit = streaming.partial_fit
+    _ignores_y = _hard = True
+
+    def _streamed(self, arguments: Arguments, rows: Rows) -> None:
+        self.labels_ = self.predict(arguments.X)
+        self.inertia_ = -self.score(arguments.X, sample_weight=arguments.sample_weight)
 
     def _rows(self, X: Any, sample_weight: Any = None, *, reset: bool = False) -> Rows:
         target = Target(None, self.n_clusters, self.n_clusters)

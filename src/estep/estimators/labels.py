@@ -8,6 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 MISSPELT = ("-1", "nan", "None", "<NA>")
+COMPONENTS = ("n_components", "component")
+KINDS = (COMPONENTS, ("n_states", "state"), ("n_clusters", "cluster"))
+"""Settings that number the classes, and what a class is called there."""
+
+
+def kind_of(self: Any) -> tuple[str, str]:
+    """The setting that numbers the classes of an estimator, and what one is called."""
+    return next((kind for kind in KINDS if hasattr(self, kind[0])), COMPONENTS)
 
 
 def read_labels(y: Any, labels: Any, n: int, n_named: int, k: int, self: Any) -> NDArray[Any] | None:
@@ -15,14 +23,14 @@ def read_labels(y: Any, labels: Any, n: int, n_named: int, k: int, self: Any) ->
     if labels is not None:
         if y is not None:
             raise ValueError("give y or labels, not both: labels are sets of permitted classes, y single classes")
-        return read_sets(labels, n, n_named, k)
+        return read_sets(labels, n, n_named, k, kind_of(self)[1])
     if y is None:
         return None
-    codes = read_codes(y, n, n_named, getattr(self, "classes_", None))
+    codes = read_codes(y, n, n_named, getattr(self, "classes_", None), kind_of(self))
     return codes if (codes >= 0).any() else None
 
 
-def read_codes(y: Any, n: int, k: int, classes: Any) -> NDArray[np.intp]:
+def read_codes(y: Any, n: int, k: int, classes: Any, kind: tuple[str, str] = COMPONENTS) -> NDArray[np.intp]:
     """Class codes from ``y``: -1, NaN and None are unlabelled; integers are component numbers, other labels sorted classes."""
     values = np.asarray(y, dtype=object)
     values = values.ravel() if values.ndim == 2 and values.shape[1] == 1 else values
@@ -36,12 +44,12 @@ def read_codes(y: Any, n: int, k: int, classes: Any) -> NDArray[np.intp]:
         if (codes >= k).any() or (codes < -1).any():
             odd = sorted({int(c) for c in codes if c >= k or c < -1})[:5]
             raise ValueError(
-                f"y holds the class {odd[0]}, but the components are 0..{k - 1}; relabel, or raise n_components (found {odd})"
+                f"y holds the class {odd[0]}, but the {kind[1]}s are 0..{k - 1}; relabel, or raise {kind[0]} (found {odd})"
             )
         return codes
     names = [str(c) for c in classes] if classes is not None else _names_of(known)
     if len(names) > k:
-        raise ValueError(f"y holds {len(names)} classes {names[:5]}, but n_components={k}; raise n_components or merge classes")
+        raise ValueError(f"y holds {len(names)} classes {names[:5]}, but {kind[0]}={k}; raise {kind[0]} or merge classes")
     if strange := sorted({str(v) for v in known} - set(names)):
         raise ValueError(f"y holds the class {strange[0]!r}, which the fit did not see; it knows {names}")
     codes[~unknown] = [names.index(str(v)) for v in known]
@@ -68,12 +76,12 @@ def _names_of(known: Any) -> list[str]:
     return names
 
 
-def read_sets(labels: Any, n: int, n_named: int, k: int) -> NDArray[np.bool_]:
+def read_sets(labels: Any, n: int, n_named: int, k: int, word: str = COMPONENTS[1]) -> NDArray[np.bool_]:
     """Permitted classes (n, k) from booleans, or a sequence with an integer, a set of integers or None for each row."""
     table = _table_of(labels)
     if table is not None:
         if table.shape not in ((n, n_named), (n, k)):
-            raise ValueError(f"labels has shape {table.shape}, expected ({n}, {n_named}): a column for each component")
+            raise ValueError(f"labels has shape {table.shape}, expected ({n}, {n_named}): a column for each {word}")
         mask = np.ones((n, k), dtype=bool)
         mask[:, : table.shape[1]] = table
         if table.shape[1] < k:
@@ -82,7 +90,7 @@ def read_sets(labels: Any, n: int, n_named: int, k: int) -> NDArray[np.bool_]:
         if not hasattr(labels, "__len__") or isinstance(labels, str | dict | set) or len(labels) != n:
             found = f"{len(labels)} entries" if hasattr(labels, "__len__") else repr(labels)
             raise ValueError(f"labels has {found}, expected {n}: for each row of X a class, a set of classes or None")
-        mask = np.stack([_permitted(entry, i, n_named, k) for i, entry in enumerate(labels)])
+        mask = np.stack([_permitted(entry, i, n_named, k, word) for i, entry in enumerate(labels)])
     if not mask.any(axis=1).all():
         at = int(np.flatnonzero(~mask.any(axis=1))[0])
         raise ValueError(f"labels[{at}] permits no class; permit at least one, or all where nothing is known")
@@ -104,13 +112,13 @@ def _flags(entry: Any) -> bool:
     return listed and all(isinstance(v, bool | np.bool_) for v in entry)
 
 
-def _permitted(entry: Any, row: int, n_named: int, k: int) -> NDArray[np.bool_]:
+def _permitted(entry: Any, row: int, n_named: int, k: int, word: str) -> NDArray[np.bool_]:
     if _unlabelled(entry):
         return np.ones(k, dtype=bool)
     classes = list(entry) if hasattr(entry, "__iter__") and not isinstance(entry, str | bytes | dict) else [entry]
     odd = [c for c in classes if not _whole(c) or not 0 <= int(c) < n_named]
     if odd:
-        raise ValueError(f"labels[{row}] names the class {odd[0]!r}, but the components are 0..{n_named - 1}")
+        raise ValueError(f"labels[{row}] names the class {odd[0]!r}, but the {word}s are 0..{n_named - 1}")
     mask = np.zeros(k, dtype=bool)
     mask[[int(c) for c in classes]] = True
     return mask

@@ -12,7 +12,7 @@ from estep.core.record import Array
 from estep.estimators import diagnostic_methods as diagnostics
 from estep.estimators import estimate_methods as estimates
 from estep.estimators import inference_methods as inference
-from estep.estimators import methods, pictures
+from estep.estimators import methods, pictures, streaming
 from estep.estimators.seam import Arguments, Spec, fit_latent
 from estep.estimators.settings import check_settings
 from estep.families.noise import WithNoise
@@ -36,9 +36,15 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         "auto", a rule ("hierarchical", "kmeans++", "farthest_first", "random_rows", "random", "quantiles", "ward"), a dict of
         starting parameters, labels (n,) or responsibilities (n, k).
     algorithm : str or Variant
-        "em", "cem" (classification EM) or a point on the five axes.
+        "em", another preset ("annealed", "cem", "ecm", "gem", "incremental", "mcem", "online", "regularized", "saem", "sem",
+        "sparse", ...: see the page on algorithms) or a point on the five axes.
     accelerate : str
-        "auto" (leap where plain EM is slow), "none", "squarem" or "anderson".
+        "auto" (leap where plain EM is slow), "none", "anderson", "quasi_newton", "newton", "squarem" or "parabolic".
+    search : str or None
+        What is done beyond the starts: "random_swap", "split_merge", "greedy" or "short_runs"; never ends below them.
+    progressive : "auto", bool or int
+        Whether short runs are made on a part of the rows, which grows before the first pass over all of them: where rows are
+        many, always, never, or with so many rows in the first part. Where a fit ends is decided by all rows.
     prior : "auto", "default", None or dict
         "auto" is maximum likelihood, with the default prior (and a warning) only where every start collapses.
     fixed, tied : dict or None
@@ -76,6 +82,8 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         init: Any = "auto",
         algorithm: Any = "em",
         accelerate: Any = "auto",
+        search: Any = None,
+        progressive: Any = "auto",
         prior: Any = "auto",
         fixed: Any = None,
         tied: Any = None,
@@ -91,6 +99,8 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self.init = init
         self.algorithm = algorithm
         self.accelerate = accelerate
+        self.search = search
+        self.progressive = progressive
         self.prior = prior
         self.fixed = fixed
         self.tied = tied
@@ -149,6 +159,7 @@ class Mixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     plot = pictures.plot
     animate = pictures.animate
     save = methods.save
+    partial_fit = streaming.partial_fit
 
     def __sklearn_clone__(self) -> Any:
         return methods.enclosed(super().__sklearn_clone__())
@@ -176,7 +187,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         "default" is the weak conjugate prior of Fraley & Raftery (2007); a dict overrides its ``mean, mean_strength, scale,
         dof`` and sets ``weights`` (Dirichlet); None is strict maximum likelihood; "auto" is maximum likelihood, with the
         default prior (and a warning) only where every start collapses.
-    n_init, init, algorithm, accelerate, fixed, tied, tol, max_iter, random_state, n_jobs, progress
+    n_init, init, algorithm, accelerate, search, progressive, fixed, tied, tol, max_iter, random_state, n_jobs, progress
         As in ``Mixture``.
 
     Attributes
@@ -206,6 +217,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         init: Any = "auto",
         algorithm: Any = "em",
         accelerate: Any = "auto",
+        search: Any = None,
+        progressive: Any = "auto",
         prior: Any = "auto",
         fixed: Any = None,
         tied: Any = None,
@@ -222,6 +235,8 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self.init = init
         self.algorithm = algorithm
         self.accelerate = accelerate
+        self.search = search
+        self.progressive = progressive
         self.prior = prior
         self.fixed = fixed
         self.tied = tied
@@ -283,6 +298,7 @@ class GaussianMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     plot = pictures.plot
     animate = pictures.animate
     save = methods.save
+    partial_fit = streaming.partial_fit
 
     @property
     def precisions_(self) -> Array:

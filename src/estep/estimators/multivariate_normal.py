@@ -20,7 +20,7 @@ from estep.engine.run import Control
 from estep.estimators import diagnostic_methods as diagnostics
 from estep.estimators import estimate_methods as estimates
 from estep.estimators import inference_methods as inference
-from estep.estimators import methods, own_pictures
+from estep.estimators import methods, own_pictures, streaming
 from estep.estimators.bootstrap_em import bootstrap_imputations
 from estep.estimators.columns import column_names, table_of
 from estep.estimators.constraints import constraints_of
@@ -226,6 +226,11 @@ class MultivariateNormal(OneToOneFeatureMixin, TransformerMixin, CallbackSupport
     to_html = estimates.to_html
     plot = own_pictures.plot_imputed
     save = methods.save
+    partial_fit = streaming.partial_fit
+    _ignores_y = True
+
+    def _streamed(self, arguments: Arguments, rows: Rows) -> None:
+        self.patterns_ = _patterns(rows, column_names(table_of(arguments.X)))
 
     @property
     def precision_(self) -> Array:

@@ -22,7 +22,7 @@ from estep.engine.presets import variant_of
 from estep.engine.restart import Start, fit_starts
 from estep.engine.run import Control
 from estep.engine.stop import AllPasses
-from estep.estimators import methods, own_pictures
+from estep.estimators import methods, own_pictures, streaming
 from estep.estimators.counts import COUNTS, document_of, held_out_score, read_counts, thinned
 from estep.estimators.fitting import seed_of
 from estep.estimators.rows import read_weight
@@ -192,6 +192,7 @@ class PLSA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMix
 
     plot = own_pictures.plot_topics
     save = methods.save
+    partial_fit = streaming.partial_fit_topics
 
     def published_as(self, result: Result) -> dict[str, Any]:
         """The fitted attributes that follow from a result."""

@@ -12,8 +12,9 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from estep.estimators import diagnostic_methods as diagnostics
 from estep.estimators import estimate_methods as estimates
 from estep.estimators import inference_methods as inference
-from estep.estimators import methods, own_pictures
+from estep.estimators import methods, own_pictures, streaming
 from estep.estimators import regression_methods as regression
+from estep.estimators import regression_residuals as residuals
 from estep.estimators.columns import table_of
 from estep.estimators.regression_starts import regression_starts
 from estep.estimators.responses import Frame, read_design
@@ -77,7 +78,7 @@ class MixtureOfRegressions(CallbackSupportMixin, BaseEstimator):
     ridge : float
         A normal prior on coefficients (not on intercepts), mean zero and precision ``ridge``, for normal and gamma responses in
         units of 1 / variance and shape: imagined squares of each column with response zero, as in ridge regression.
-    n_init, init, algorithm, accelerate, prior, fixed, tied, tol, max_iter, random_state, n_jobs, progress
+    n_init, init, algorithm, accelerate, search, progressive, prior, fixed, tied, tol, max_iter, random_state, n_jobs, progress
         As in ``Mixture``. Half of the starts under ``init="auto"`` are from small random sets of rows. Parameters are named
         ``weights, coefs (k, p), intercepts (k,)`` and ``scales`` (linear: standard deviations) or ``shapes`` (gamma).
 
@@ -119,6 +120,8 @@ class MixtureOfRegressions(CallbackSupportMixin, BaseEstimator):
         init: Any = "auto",
         algorithm: Any = "em",
         accelerate: Any = "auto",
+        search: Any = None,
+        progressive: Any = "auto",
         prior: Any = "auto",
         fixed: Any = None,
         tied: Any = None,
@@ -137,6 +140,8 @@ class MixtureOfRegressions(CallbackSupportMixin, BaseEstimator):
         self.init = init
         self.algorithm = algorithm
         self.accelerate = accelerate
+        self.search = search
+        self.progressive = progressive
         self.prior = prior
         self.fixed = fixed
         self.tied = tied
@@ -200,7 +205,10 @@ class MixtureOfRegressions(CallbackSupportMixin, BaseEstimator):
     to_markdown = estimates.to_markdown
     to_html = estimates.to_html
     plot = own_pictures.plot_regressions
+    pseudo_residuals = residuals.pseudo_residuals
+    plot_residuals = residuals.plot_residuals
     save = regression.save
+    partial_fit = streaming.partial_fit
 
     def __sklearn_clone__(self) -> Any:
         return methods.enclosed(super().__sklearn_clone__())

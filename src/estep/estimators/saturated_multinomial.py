@@ -20,7 +20,8 @@ from estep.engine.passing import passing_result
 from estep.engine.presets import variant_of
 from estep.engine.restart import Start, fit_starts
 from estep.engine.run import Control
-from estep.estimators import methods, own_pictures
+from estep.estimators import estimate_methods as estimates
+from estep.estimators import methods, own_pictures, streaming, table_inference
 from estep.estimators.columns import column_names, table_of
 from estep.estimators.fitting import seed_of
 from estep.estimators.rows import Arguments, Rows, Target, read_rows
@@ -30,6 +31,7 @@ from estep.estimators.watching import watcher
 from estep.families.normal_shapes import numbers
 from estep.models.saturated import WHOLE_TABLE, CellCounts, CellProbs, Saturated, fitted_to, reached_cells, table_cells
 from estep.views.cells import cells_text
+from estep.views.estimates import table_of as table_of_estimates
 
 DENSE = 1 << 24
 
@@ -210,13 +212,25 @@ class SaturatedMultinomial(CallbackSupportMixin, DensityMixin, BaseEstimator):
         rng = np.random.default_rng(seed_of(self.random_state))
         return self._as_levels(self.result_.model.sample(self.result_.params, n_samples, rng)[0].astype(np.intp))
 
-    def summary(self) -> str:
-        """The fit in words and the table of the most probable cells. Print it."""
+    def summary(self, errors: Any = None, level: float = 0.95) -> str:
+        """The fit in words and the table of the most probable cells, with ``errors`` from ``standard_errors``. Print it."""
         check_is_fitted(self, "result_")
-        return cells_text(self.result_, self._names(), self.levels_)
+        text = cells_text(self.result_, self._names(), self.levels_)
+        return text if errors is None else f"{text}\n\n{table_of_estimates(self, errors, level)}"
 
+    standard_errors = table_inference.standard_errors
+    confint = table_inference.confint
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
     plot = own_pictures.plot_table
     save = methods.save
+    partial_fit = streaming.partial_fit
+    _ignores_y = True
+
+    def _stream_rows(self, arguments: Arguments) -> Rows:
+        return self._rows(arguments.X, arguments.sample_weight).distinct()
 
     def published_as(self, result: Result) -> dict[str, Any]:
         """The fitted attributes that follow from a result."""

@@ -6,6 +6,7 @@ or a list of arrays. What is per row comes back in the user's order, all sequenc
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -14,13 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from estep.core.protocols import Explained
+from estep.core.assign import SOFT
+from estep.core.protocols import Chunk, Explained
 from estep.core.record import Array
+from estep.core.rows import take
 from estep.estimators import methods
+from estep.estimators.fitting import seed_of
 from estep.estimators.rows import Arguments, Rows, Target
 from estep.estimators.seam import read
+from estep.inference.resample import drawn_sequences
 from estep.models.latent import encoded, forbid
-from estep.structures.chain_pass import Law, plan, smooth
+from estep.structures.chain_pass import Law, plan
 from estep.structures.chain_paths import best, best_several, path_values
 from estep.views.words import inner_family
 
@@ -43,7 +48,7 @@ def log_densities(self: Any, rows: Rows) -> Callable[[slice], Array]:
     model, params = self.result_.model, self.result_.params
 
     def logb(part: slice) -> Array:
-        found: Array = model.family.log_density(params.family, encoded(model.family, rows.x[part]))
+        found: Array = model.family.log_density(params.family, encoded(model.family, take(rows.x, part)))
         return found if rows.allowed is None else forbid(found, rows.allowed[part])
 
     return logb
@@ -174,13 +179,38 @@ def icl(
     return -2.0 * float(values @ weight) + float(self.result_.n_free) * math.log(rows.total)
 
 
-def summary(self: Any, X: Any = None, *, sequence: Any = None, lengths: Any = None, time: Any = None) -> str:
-    """The fit in words and a table: model, likelihood, criteria, status, states. Print it."""
-    check_is_fitted(self, "result_")
-    from estep.views.table import summary_text
+def icl_entropy(
+    self: Any,
+    X: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    labels: Any = None,
+    sequence: Any = None,
+    lengths: Any = None,
+    time: Any = None,
+) -> float:
+    """Integrated completed likelihood with the entropy of the paths, ``bic + 2 H``; lower is better.
 
-    given = {"sequence": sequence, "lengths": lengths, "time": time}
-    return summary_text(self, X, **{name: value for name, value in given.items() if value is not None})
+    ``H = log p(x) - E[log p(x, z) | x]`` over whole paths z, which is less than the sum of the rows' entropies.
+    """
+    arguments = Arguments(X, y, sample_weight, labels, None, sequence=sequence, lengths=lengths, time=time)
+    rows = rows_of_sequences(self, arguments)
+    model, params = self.result_.model, self.result_.params
+
+    def parts(chunk: Chunk) -> Array:
+        logb = log_densities(self, dataclasses.replace(rows, x=chunk.x, allowed=chunk.allowed))
+        seen: list[float] = []
+
+        def collect(part: slice, resp: Array) -> None:
+            with np.errstate(invalid="ignore"):
+                seen.append(float(np.where(resp > 0, resp * logb(part), 0.0).sum()))
+
+        counts, _, loglik = model.structure.infer(params.structure, logb, chunk, SOFT, collect)
+        return np.array([loglik, model.structure.q(params.structure, counts) + sum(seen)])
+
+    loglik, complete = rows.data(self.n_jobs).sum(parts)
+    return float(-2.0 * loglik + self.result_.n_free * math.log(rows.total) + 2.0 * (loglik - complete))
 
 
 def title(self: Any) -> str:
@@ -234,28 +264,41 @@ def decode(
     return in_users_order(rows, path), values if len(ends) > 1 else float(values[0])
 
 
-def sample(self: Any, n_samples: int = 1, *, lengths: Any = None) -> tuple[Any, NDArray[np.intp]]:
-    """Rows drawn from the fitted model and their states: one sequence of ``n_samples``, or sequences of ``lengths``.
+def sample(self: Any, n_samples: int | None = None, *, lengths: Any = None, sequences: int | None = None) -> tuple[Any, Any]:
+    """Rows drawn from the fitted model and their states; draws follow ``random_state``.
 
-    Draws follow ``random_state``. With ``end`` the lengths are taken as they are.
+    Parameters
+    ----------
+    n_samples : int, optional
+        One sequence of so many rows. Without any argument one row, or, with ``end``, one sequence that ends where it ends.
+    lengths : ints (s,), optional
+        Sequences of these lengths, end to end.
+    sequences : int, optional
+        So many sequences whose lengths are drawn too: of a model with ``end``.
+
+    Returns
+    -------
+    rows (n, d) and states (n,), end to end; with ``sequences`` two lists, an array for each sequence, as ``fit`` takes them.
+
+    Raises
+    ------
+    ValueError
+        Where more than one argument is given, or lengths should be drawn of a model that ends nowhere.
     """
     check_is_fitted(self, "result_")
-    told = np.atleast_1d(np.asarray(n_samples if lengths is None else lengths))
+    if sum(v is not None for v in (n_samples, lengths, sequences)) > 1:
+        raise ValueError("give one of n_samples (rows of one sequence), lengths (of several) and sequences (lengths are drawn)")
+    if sequences is not None and (not isinstance(sequences, int | np.integer) or sequences < 1):
+        raise ValueError(f"sequences must be an integer >= 1, got {sequences!r}")
+    result, rng = self.result_, np.random.default_rng(seed_of(self.random_state))
+    ending = bool(getattr(result.model.structure, "end", False))
+    if sequences is not None or (ending and n_samples is None and lengths is None):
+        rows, labels, ends = drawn_sequences(result.model, result.params, int(sequences or 1), rng)
+        return (rows, labels) if sequences is None else (np.split(rows, ends[:-1]), np.split(labels, ends[:-1]))
+    told = np.atleast_1d(np.asarray((1 if n_samples is None else n_samples) if lengths is None else lengths))
     if told.ndim != 1 or told.dtype.kind not in "iu" or (told < 1).any():
         name = "n_samples" if lengths is None else "lengths"
         raise ValueError(f"{name} must be whole numbers >= 1, got {n_samples if lengths is None else lengths!r}")
-    from sklearn.utils import check_random_state
-
-    seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-    ends, result = np.cumsum(told).astype(np.intp), self.result_
-    rows, labels = result.model.sample(result.params, int(ends[-1]), np.random.default_rng(seed), ends=ends)
-    return rows, labels
-
-
-def smoothed(self: Any, rows: Rows) -> tuple[Array, Array]:
-    """Of arranged rows: p(z_t | x_1..T) (n, k) and log p(x_t | x_<t) (n,)."""
-    law, ends = law_of(self), np.asarray(rows.ends, dtype=np.int64)
-    resp, steps = np.empty((rows.n, law.start.size)), np.empty(rows.n)
-    groups = plan(law.start.size, ends, np.ones(len(ends)))
-    smooth(law, log_densities(self, rows), groups, 0, resp.__setitem__, steps.__setitem__)
-    return resp, steps
+    ends = np.cumsum(told).astype(np.intp)
+    found: tuple[Any, Any] = result.model.sample(result.params, int(ends[-1]), rng, ends=ends)
+    return found

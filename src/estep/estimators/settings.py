@@ -27,6 +27,10 @@ def _tolerance(v: Any) -> bool:
     return bool(_is_number(v) and np.isfinite(v) and v >= 0)
 
 
+def _progressive(v: Any) -> bool:
+    return bool((isinstance(v, str) and v == "auto") or isinstance(v, bool | np.bool_) or _integer(1)[0](v))
+
+
 def _noise(v: Any) -> bool:
     return isinstance(v, bool | np.bool_) or bool(_is_number(v) and np.isfinite(v) and v > 0)
 
@@ -42,6 +46,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "n_jobs": (_optional_integer, "None, -1 or a number of threads >= 1"),
     "ridge": (_tolerance, "a number >= 0 (precision of the prior on coefficients)"),
     "gate_ridge": (_tolerance, "a number >= 0 (precision of the prior on the gate's coefficients)"),
+    "progressive": (_progressive, "'auto', True, False or the rows of the first part, an integer >= 1"),
     "intercept": (lambda v: isinstance(v, bool | np.bool_), "True or False"),
     "noise": (_noise, "True, False or a density > 0 (1 / volume)"),
 }

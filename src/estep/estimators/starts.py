@@ -15,13 +15,14 @@ from estep.data.memory import Memory
 from estep.engine.presets import Variant
 from estep.engine.restart import Start
 from estep.engine.run import Control
+from estep.engine.tallied import gently
 from estep.engine.visit import total
 from estep.estimators.arranged import arranged
 from estep.estimators.constraints import adopt, names_of
 from estep.estimators.rows import Rows
 from estep.families.normal_shapes import numbers
 from estep.models.latent import Latent, LatentParams, encoded
-from estep.start.plan import Proposal, Sample, begin, gently, one_hot, propose, respecting, rule_names
+from estep.start.plan import Proposal, Sample, begin, one_hot, propose, respecting, rule_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Task:
     """Everything a fit needs: the model bound to its data, the rows and the settings.
 
     ``shared`` holds proposals that several fits begin from, ``picture`` says what features they were made of; ``own`` makes
-    the starts of an estimator with rules of its own.
+    the starts of an estimator with rules of its own; ``search`` is what is done beyond starts, ``progressive`` whether parts of
+    the rows come before the whole.
     """
 
     model: Latent
@@ -46,6 +48,8 @@ class Task:
     shared: dict[Any, Any] | None = None
     picture: str = ""
     own: Callable[[Latent, Task], list[Start]] | None = None
+    search: Any = None
+    progressive: Any = False
 
 
 def starts_of(model: Latent, task: Task) -> list[Start]:

@@ -15,7 +15,7 @@ from estep.engine.presets import Variant
 from estep.estimators import diagnostic_methods as diagnostics
 from estep.estimators import estimate_methods as estimates
 from estep.estimators import inference_methods as inference
-from estep.estimators import methods, pictures
+from estep.estimators import methods, pictures, streaming
 from estep.estimators.rows import Arguments
 from estep.estimators.seam import Spec, fit_latent
 from estep.estimators.settings import check_settings
@@ -44,7 +44,7 @@ class StudentMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         given; ``estep.Variant()`` is EM everywhere. Otherwise as in ``Mixture``.
     prior : "auto", "default", None or dict
         As in ``GaussianMixture``, on means and scale matrices.
-    n_init, init, accelerate, fixed, tied, tol, max_iter, random_state, n_jobs, progress
+    n_init, init, accelerate, search, progressive, fixed, tied, tol, max_iter, random_state, n_jobs, progress
         As in ``Mixture``.
 
     Attributes
@@ -80,6 +80,8 @@ class StudentMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         init: Any = "auto",
         algorithm: Any = "em",
         accelerate: Any = "auto",
+        search: Any = None,
+        progressive: Any = "auto",
         prior: Any = "auto",
         fixed: Any = None,
         tied: Any = None,
@@ -96,6 +98,8 @@ class StudentMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         self.init = init
         self.algorithm = algorithm
         self.accelerate = accelerate
+        self.search = search
+        self.progressive = progressive
         self.prior = prior
         self.fixed = fixed
         self.tied = tied
@@ -155,6 +159,7 @@ class StudentMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     plot = pictures.plot
     animate = pictures.animate
     save = methods.save
+    partial_fit = streaming.partial_fit
 
     def row_weights(self, X: Any, *, y: Any = None, labels: Any = None, by: Any = None) -> Array:
         """How much each row counted in the means, (n,): the expected hidden weight, ``sum_k r_ik (nu + d) / (nu + delta_ik)``.

@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning as SklearnConvergenceWarning
 from estep.core.result import ConvergenceWarning as CoreConvergenceWarning
 from estep.core.result import Result, Status
 
-QUIET = (Status.CONVERGED, Status.SETTLED, Status.ROUNDED, Status.HELD_OUT)
+QUIET = (Status.CONVERGED, Status.SETTLED, Status.ROUNDED, Status.STEADY, Status.HELD_OUT)
 
 
 class ConvergenceWarning(CoreConvergenceWarning, SklearnConvergenceWarning):

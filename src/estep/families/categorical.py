@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from estep.core.ranges import TiedRows
 from estep.core.record import Array, record
 from estep.core.support import Constraints, Support
-from estep.families import columns
+from estep.families import columns, hazards
 from estep.families.columns import ColumnBlock, ColumnStats
 from estep.families.normal_shapes import numbers
 
@@ -236,6 +236,7 @@ class Categorical:
     q = columns.q
     score = columns.score
     unit_scores = columns.unit_scores
+    from_hazards = hazards.free
     seat = columns.seat
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from estep.core.ranges import Probability
 from estep.core.record import Array, record
 from estep.core.support import Support
-from estep.families import columns
+from estep.families import columns, hazards
 from estep.families.bernoulli import odds_gradient
 
 
@@ -122,4 +122,5 @@ class Geometric:
     expose = columns.expose
     adopt = columns.adopt
     adopt_ties = columns.adopt_ties
+    from_hazards = hazards.constant
     seat = columns.seat

@@ -186,8 +186,10 @@ def gradient(params: LinearParams, stats: LinearStats, design: Design) -> dict[s
 
 
 def align(self: Any, prior: LinearStats, stats: LinearStats) -> LinearStats:
-    """``prior`` about the regression of ``stats``; its cross-products hold no position."""
-    return dataclasses.replace(prior, base=stats.base)
+    """``prior`` (or other statistics) about the regression of ``stats``: residuals e become e - z' T (base' - base)."""
+    turn = np.eye(prior.cross.shape[1])
+    turn[-1, :-1] = -inner(known(self), stats.base - prior.base)
+    return dataclasses.replace(prior, cross=turn @ prior.cross @ turn.T, base=stats.base)
 
 
 def dying(params: LinearParams, stats: LinearStats, moving: NDArray[np.bool_], spread: float) -> Collapsed | None:

@@ -11,13 +11,14 @@ Sources: Banfield & Raftery (1993), Biometrics 49:803; Fraley & Raftery (1998), 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from estep.core.record import Array
 from estep.core.support import Constraints, Support
+from estep.families.quadratics import Quadratics, with_uniform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +55,7 @@ class WithNoise:
     log_sides: Array | None = None
     low: Array | None = None
     high: Array | None = None
+    noisy: ClassVar[bool] = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -130,6 +132,10 @@ class WithNoise:
         support: Support = self.family.support(params, constraints)
         return support
 
+    def seat(self, params: Any, component: int, row: Array) -> Any:
+        """``params`` with ``component``, one of the inner family's, moved to ``row``."""
+        return self.family.seat(params, component, row)
+
     def prior(self, k: int, settings: Any) -> Any:
         """The inner family's prior for its k - 1 classes."""
         return self.family.prior(k - 1, settings)
@@ -149,6 +155,13 @@ class WithNoise:
     def frail(self, params: Any, stats: Any, support: Support) -> Any:
         """The first component that has nearly collapsed, or None."""
         return self.family.frail(params, stats, support)
+
+    def quadratics(self, params: Any, columns: tuple[int, ...]) -> Quadratics:
+        """The log densities of ``columns`` as quadratic functions, noise last; raises Collapsed."""
+        assert self.log_whole is not None and self.log_sides is not None
+        whole = len(columns) == self.log_sides.size
+        volume = self.log_whole if whole else float(self.log_sides[list(columns)].sum())
+        return with_uniform(self.family.quadratics(params, columns), -volume)
 
     def permute(self, params: Any, order: NDArray[np.intp]) -> Any:
         """Classes in another order; noise must stay last."""

@@ -27,13 +27,14 @@ from numpy.typing import NDArray
 from estep.core.collapse import Collapsed
 from estep.core.record import Array, record
 from estep.core.support import Constraints, Real, Support
-from estep.families import covariance, normal_fit
+from estep.families import covariance, normal_active, normal_fit
 from estep.families.covariance_prior import default_prior
 from estep.families.covariance_support import DiagonalCovariances, WholeCovariances, covariance_support
 from estep.families.normal_density import NormalBlock, NormalParams, encode, expected_stats, log_density
 from estep.families.normal_moments import NormalStats, join, reanchor
 from estep.families.normal_scores import unit_scores
 from estep.families.normal_shapes import adopted_covariances, adopted_means, adopted_ties, exposed
+from estep.families.quadratics import Quadratics, normal_quadratics
 
 FLAT = 1e-10
 
@@ -124,6 +125,12 @@ class Normal:
         """Expected anchored moments of whole rows."""
         return expected_stats(params, encoded, resp, self._bound()[0])
 
+    def within(
+        self, params: NormalParams, encoded: NormalBlock, active: Any, log_weights: Array, codes: Any, weight: Any
+    ) -> tuple[NormalStats, Array, float] | None:
+        """Statistics, counts and objective within the active components of each row; None where it has no kernel for them."""
+        return normal_active.within(params, encoded, self._bound()[0], active, log_weights, codes, weight)
+
     def fit(self, stats: NormalStats, params: NormalParams, support: Support) -> NormalParams:
         """The parameters that maximise ``q`` over the free entries, from ``params``; raises Collapsed."""
         means, covariances = support.entries["means"], support.entries["covariances"]
@@ -180,6 +187,16 @@ class Normal:
         moving = _moving(support)
         rows = stats.count if stats.logdet is None else np.maximum(stats.count, stats.logdet)
         return normal_fit.frail(params, rows, moving, self.fewest(params.means.shape[1])) if moving.any() else None
+
+    def quadratics(self, params: NormalParams, columns: tuple[int, ...]) -> Quadratics:
+        """The log densities of ``columns`` as quadratic functions; raises Collapsed."""
+        return normal_quadratics(params, columns)
+
+    def downweighted(self, kind: str) -> Any:
+        """This family with statistics in which rows far from a component count less: "student" or "huber"."""
+        from estep.families.robust_normal import RobustNormal
+
+        return RobustNormal(self, kind)
 
     def permute(self, params: NormalParams, order: NDArray[np.intp]) -> NormalParams:
         """Components in another order."""

@@ -34,7 +34,7 @@ from estep.core.memo import remembered
 from estep.core.record import Array
 from estep.engine.presets import Variant
 from estep.engine.run import Control
-from estep.inference.boundary import at_ends
+from estep.inference.boundary import at_ends, user_name
 from estep.inference.counted import counted, spread
 from estep.inference.intervals import chosen, quantile
 from estep.inference.refits import Problem, Refit, explained, look_of, renamable
@@ -42,6 +42,8 @@ from estep.inference.resample import KINDS, Sampled, left_out
 
 Natural = Callable[[Any], Mapping[str, Array]]
 CONSTANT, TOO_FEW = "constant", "too few"
+ROUNDING = 1e-6
+"""How far estimates at one end of a range may lie apart."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -242,7 +244,7 @@ def bootstrap(
     estimates = _arrays(natural(params))
     return Bootstrap(
         estimates=estimates,
-        replicates=_stacked(natural, refits, estimates),
+        replicates=_at_the_end(model, params, refits, _stacked(natural, refits, estimates), estimates),
         kind=kind,
         failures=failures,
         costs=np.array([refit.cost for refit in refits]),
@@ -262,6 +264,23 @@ def _stacked(natural: Natural, refits: list[Refit], like: Mapping[str, Array]) -
     nothing = {name: np.full(value.shape, np.nan) for name, value in like.items()}
     found = [nothing if refit.params is None else _arrays(natural(refit.params)) for refit in refits]
     return {name: np.stack([each[name] for each in found]) for name in like}
+
+
+def _at_the_end(
+    model: Any, params: Any, refits: list[Refit], replicates: dict[str, Array], estimates: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Replicates that end where the fit did, at the end of a range to rounding, as the fit's own value."""
+    ends = {user_name(name): mask for name, mask in at_ends(model, params, model.support(params)).items()}
+    for b, refit in enumerate(refits) if ends else ():
+        if refit.params is None:
+            continue
+        again = {user_name(n): m for n, m in at_ends(model, refit.params, model.support(refit.params)).items()}
+        for name in {*ends} & {*again} & {*estimates}:
+            both = ends[name] & again[name]
+            if both.shape == estimates[name].shape:
+                near = both & (np.abs(replicates[name][b] - estimates[name]) < ROUNDING)
+                replicates[name][b][near] = estimates[name][near]
+    return replicates
 
 
 def tell(found: Bootstrap, stacklevel: int) -> None:

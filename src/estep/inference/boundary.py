@@ -7,6 +7,10 @@
     AtLeast                       its floor
     any, by the family's ``ends`` what the family says (degrees of freedom that ended at the normal law)
 
+A probability on its way to 0 or 1 counts too: one below 1e-3 that a step of EM brings nearer to its end by one per cent and
+more. At a maximum inside the range it would stay; on the way to an end, such as where one sequence alone tells how sequences
+begin, it falls by a constant factor for ever.
+
 At an end the likelihood rises outwards or the score says nothing, and no quadratic approximates it there. The other parameters
 keep theirs with these held (Self & Liang 1987, J. Amer. Statist. Assoc. 82:605; the usual practice of latent class programs).
 """
@@ -26,6 +30,8 @@ from estep.core.support import Constraints, Pattern, Simplex, Support
 
 Mask = NDArray[np.bool_]
 NEAR = 1e-7
+LOW, FALLING = 1e-3, 0.99
+"""Below which a probability is looked at once more, and the factor by which it then falls at least if it goes to 0."""
 
 
 def _of_shares(entry: Any, value: Array) -> Mask:
@@ -60,9 +66,11 @@ ENDS: Mapping[str, Callable[[Any, Array], Mask]] = {
 
 
 def pattern_of(entry: Any) -> Pattern | None:
-    """Which entries are fixed (groups -1), where the support can tell."""
+    """Which entries are fixed (groups -1), and which share a value (one group), where the support can tell."""
     if isinstance(entry, Simplex):
-        groups = np.array([row.groups for row in entry.rows]).reshape(entry.shape)
+        first = np.cumsum([0, *(row.count for row in entry.rows)])  # every row counts its groups from 0
+        each = [np.where(row.groups >= 0, row.groups + at, -1) for row, at in zip(entry.rows, first[:-1], strict=True)]
+        groups = np.array(each).reshape(entry.shape)
         return Pattern(groups, np.array([row.values for row in entry.rows]).reshape(entry.shape))
     return getattr(entry, "pattern", None)
 
@@ -78,15 +86,43 @@ def user_name(name: str) -> str:
 
     >>> user_name("family.parts.visits.rates"), user_name("structure.weights"), user_name("rate")
     ('visits.rates', 'weights', 'rate')
+    >>> user_name("family.inner.means")
+    'means'
     """
-    for prefix in ("structure.", "family.", "parts."):
+    for prefix in ("structure.", "family.", "parts.", "inner."):
         name = name.removeprefix(prefix)
     return name
 
 
-def at_ends(model: Any, params: Any, support: Support) -> dict[str, Mask]:
-    """The parameters that have entries at an end, with these entries, by name in the support."""
-    values = dict(leaves(params))
+def on_the_way(params: Any, support: Support, step: Callable[[Any], Any]) -> dict[str, Array]:
+    """Probabilities of each parameter with those that ``step``, the EM map, brings ever nearer to an end put there."""
+    values = {n: np.asarray(v, dtype=float) for n, v in leaves(params)}
+    names = [n for n, e in support.entries.items() if isinstance(e, Simplex | TiedRows | Probability)]
+    asked = {n: _near(support.entries[n], values[n], 0.0) | _near(support.entries[n], values[n], 1.0) for n in names}
+    if not any(mask.any() for mask in asked.values()):
+        return {}
+    after = dict(leaves(step(params)))
+    found = {}
+    for name, mask in asked.items():
+        value, then = values[name], np.asarray(after[name], dtype=float)
+        down = mask & (value < LOW) & (then < FALLING * value)
+        up = mask & (1.0 - value < LOW) & (1.0 - then < FALLING * (1.0 - value))
+        if down.any() or up.any():
+            found[name] = np.where(down, 0.0, np.where(up, 1.0, value))
+    return found
+
+
+def _near(entry: Any, value: Array, end: float) -> Mask:
+    gap = np.abs(value - end)
+    return np.asarray((gap < LOW) & (gap > 0.0) & _free(entry))
+
+
+def at_ends(model: Any, params: Any, support: Support, put: Mapping[str, Array] | None = None) -> dict[str, Mask]:
+    """The parameters that have entries at an end, with these entries, by name in the support.
+
+    ``put`` are values to look at in place of those of ``params`` (``on_the_way``).
+    """
+    values = dict(leaves(params)) | dict(put or {})
     found = {n: ENDS[k](e, np.asarray(values[n])) for n, e in support.entries.items() if (k := type(e).__name__) in ENDS}
     family = getattr(model, "family", None)
     told = family.ends(params.family) if family is not None and hasattr(family, "ends") else {}

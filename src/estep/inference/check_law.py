@@ -1,6 +1,7 @@
 """Whether the fitted law suits the rows: a distance between both, and its p value from data sets drawn from the fit.
 
     columns       max_ij |F_n(x_ij) - F(x_ij)|,  F the mixture's distribution function         continuous columns
+    forecasts     the same of F(x_tj | rows before), ``check_forecasts.py``                 rows in sequences
     responses     the same of F(y_i | covariates)                                           continuous regressions
     patterns      G2 = 2 sum_p o_p log(o_p / e_p),  e_p = n p(x_p);  X2 = sum o_p^2 / e_p - n   counts and categories
     distances     max_k sqrt(N_k) max_u |G_k(u) - u|,  G_k of chi2_d(D_ik^2), weights r_ik    normals, d > 1
@@ -24,7 +25,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from estep.core.protocols import Chunk
 from estep.core.record import Array
@@ -33,24 +33,17 @@ from estep.data.memory import Memory
 from estep.engine.run import NO_POINT, log_prior
 from estep.families.noise import WithNoise
 from estep.families.normal import Normal
+from estep.inference.check_forecasts import forecasts, no_forecasts
 from estep.inference.distribution import cdf, has_cdf, is_counted
 from estep.inference.errors import Errors
 from estep.inference.findings import Finding, Severity
+from estep.inference.gaps import Distance, largest_gap
 from estep.inference.information import _image as em_map
-from estep.inference.scene import Block, Scene, complete_rows, drawn, prior_of, some
+from estep.inference.scene import Block, Scene, complete_rows, drawn, first_sequences, prior_of, some
 
 ALARM = 0.01
 MOST_ROWS, SAMPLED = 5_000, 2_000
 HALVINGS, STEPS = 4, 2
-
-
-@dataclasses.dataclass(frozen=True)
-class Distance:
-    """How far rows are from a model: the statistic, and where and how it shows."""
-
-    value: float
-    where: str
-    numbers: dict[str, float]
 
 
 Measure = Callable[[Any, Any, Memory], Distance]
@@ -67,6 +60,8 @@ class Law:
 
 def law_of(scene: Scene) -> Law:
     """The measure of a fit and its rows."""
+    if getattr(scene.data, "ends", None) is not None:
+        return _of_sequences(scene)
     if why := scene.no_rows():
         return Law("", None, why)
     model, x = scene.model, scene.data.x
@@ -81,6 +76,12 @@ def law_of(scene: Scene) -> Law:
     if not columns or isinstance(family, WithNoise):
         return Law("", None, f"{type(family).__name__} has no distribution function of its own for these columns")
     return Law("columns", columns_measure)
+
+
+def _of_sequences(scene: Scene) -> Law:
+    weighted = "sequences have weights" if (scene.weight != 1).any() else ""
+    why = scene.no_draws() or weighted or no_forecasts(scene.model, scene.data.x)
+    return Law("", None, why) if why else Law("forecasts", forecasts)
 
 
 def _of_responses(model: Any, x: tuple[Any, ...]) -> Law:
@@ -102,8 +103,7 @@ def goodness_of_fit(scene: Scene) -> Iterator[Finding]:
     """Whether the distance between rows and model is larger than in rows drawn from the model."""
     law, errors = law_of(scene), scene.errors
     assert law.measure is not None and errors is not None
-    rows, again = _rows_of(scene)
-    data = some(scene.data, rows)
+    data, again = _rows_of(scene)
     seen = law.measure(scene.model, scene.params, data)
     rng = np.random.default_rng(scene.seed)
     larger, done = 1, 1
@@ -115,7 +115,7 @@ def goodness_of_fit(scene: Scene) -> Iterator[Finding]:
             larger += law.measure(scene.model, params, made).value >= seen.value
     chance = larger / done
     if chance <= ALARM:
-        where = "" if again else f" (on {len(rows):,} rows drawn at random)"
+        where = "" if again else f" (on {count(data.x):,} of the rows)"
         yield Finding(
             "misfit", Severity.WARNING, "The rows do not follow the fitted law", f"{seen.where}; p = {chance:.3g} by "
             f"{done - 1} data sets drawn from the fit{where}", REMEDIES[law.name],
@@ -126,27 +126,31 @@ def goodness_of_fit(scene: Scene) -> Iterator[Finding]:
 REMEDIES = {
     "columns": "see plot_probability and plot_residuals; take another family, or more components",
     "responses": "see plot_regressions; take another family of responses, other covariates, or more components",
+    "forecasts": "see plot_residuals; take more states, or another family (a shape or spread that the states do not have)",
     "patterns": "see plot_rootogram or the bivariate residuals; take more components, or a family with more spread",
     "distances": "take another covariance structure, more components, or heavier tails (StudentMixture)",
 }
 """What helps, by measure."""
 
 
-def _rows_of(scene: Scene) -> tuple[NDArray[np.intp], bool]:
+def _rows_of(scene: Scene) -> tuple[Memory, bool]:
     """The rows to measure, each as often as its weight says, and whether to fit drawn ones again; of many a sample."""
+    if scene.data.ends is not None:
+        return first_sequences(scene.data, MOST_ROWS)
     n, weight = count(scene.data.x), scene.weight
     total = int(round(scene.n))
     whole = np.array_equal(np.rint(weight), weight)
     if whole and total <= MOST_ROWS:
-        return np.repeat(np.arange(n), weight.astype(np.intp)), True
+        return some(scene.data, np.repeat(np.arange(n), weight.astype(np.intp))), True
     size = min(SAMPLED, max(total, 1))
     rng = np.random.default_rng(scene.seed)
-    return np.sort(rng.choice(n, size, replace=bool((weight != 1).any()), p=weight / weight.sum())), False
+    drawn_rows = np.sort(rng.choice(n, size, replace=bool((weight != 1).any()), p=weight / weight.sum()))
+    return some(scene.data, drawn_rows), False
 
 
 def refitted(errors: Errors, data: Memory) -> Any:
     """The fit to other rows of the same kind, from the point of ``errors``, in few steps; None where it fails."""
-    rows = Block(Chunk(("drawn", 0, count(data.x)), data.x, given=data.given, keep=True))
+    rows = Block(Chunk(("drawn", 0, count(data.x)), data.x, given=data.given, ends=data.ends, keep=True))
     point = dataclasses.replace(errors.point, data=rows)
 
     def height(vector: Array) -> float:
@@ -203,20 +207,6 @@ def responses(model: Any, params: Any, data: Memory) -> Distance:
     place = float(u[seen][i])
     words = f"the probability transforms of the responses are not uniform: off by {gap:.3f} at their {place:.2f} quantile"
     return Distance(gap * float(np.sqrt(seen.sum())), words, {"gap": gap, "place": place})
-
-
-def largest_gap(u: Array, weight: Array | None = None) -> tuple[float, int]:
-    """Kolmogorov's distance of values from the uniform law, and the index of the value where it is.
-
-    >>> largest_gap(np.array([0.5, 0.9]))
-    (0.5, 0)
-    """
-    order = np.argsort(u, kind="stable")
-    w = np.full(len(u), 1.0 / max(len(u), 1)) if weight is None else weight / weight.sum()
-    after = np.cumsum(w[order])
-    gaps = np.maximum(np.abs(after - u[order]), np.abs(after - w[order] - u[order]))
-    i = int(np.argmax(gaps)) if len(u) else 0
-    return (float(gaps[i]), int(order[i])) if len(u) else (0.0, 0)
 
 
 def patterns(model: Any, params: Any, data: Memory) -> Distance:

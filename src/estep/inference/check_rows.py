@@ -42,12 +42,13 @@ def influential(scene: Scene) -> Iterator[Finding]:
             mostly=tuple(np.array(found.mostly)[large].tolist()),
             numbers=found.numbers[large],
         )
-        told = ", ".join(f"row {row} ({name} by {shift:+.1f})" for row, _, name, shift in chosen.top(LISTED))
+        unit = found.unit
+        told = ", ".join(f"{unit} {row} ({name} by {shift:+.1f})" for row, _, name, shift in chosen.top(LISTED))
         yield Finding(
-            "influential", Severity.WARNING, "Single rows decide some of the estimates",
-            f"{int(large.sum())} of {len(large)} rows would move a parameter by more than {MOVES:g} standard errors if left "
+            "influential", Severity.WARNING, f"Single {unit}s decide some of the estimates",
+            f"{int(large.sum())} of {len(large)} {unit}s would move a parameter by more than {MOVES:g} standard errors if left "
             f"out: {told}",
-            "look at these rows, and fit without them to see what changes (sample_weight=0 leaves a row out)",
+            f"look at these {unit}s, and fit without them to see what changes (sample_weight=0 leaves a {unit} out)",
             {"rows": tuple(int(i) for i in chosen.numbers), "shift": tuple(float(s) for s in chosen.shift)},
         )  # fmt: skip
 

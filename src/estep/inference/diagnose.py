@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from estep.core.result import Result
-from estep.inference import check_classes, check_law, check_rows, check_run
+from estep.inference import check_classes, check_law, check_rows, check_run, units
 from estep.inference.errors import Errors, Natural, standard_errors
 from estep.inference.findings import Diagnosis, Finding, ordered
+from estep.inference.information import lacking_scores
 from estep.inference.rate import find_rate, rate_of
 from estep.inference.scene import Scene, see
 
@@ -51,17 +52,12 @@ def _one_component(scene: Scene) -> str:
 
 
 def _no_scores(scene: Scene) -> str:
-    if (why := _no_errors(scene)) or scene.errors is None:
+    if why := _no_errors(scene):
         return why
-    model = scene.model
-    lacking = [p for p in (model, getattr(model, "family", model), getattr(model, "structure", model)) if not _scored(p)]
-    if lacking:
-        return f"{type(lacking[0]).__name__} has no scores of single rows"
-    return "rows of sequences depend on one another" if getattr(scene.data, "ends", None) is not None else ""
-
-
-def _scored(part: Any) -> bool:
-    return hasattr(part, "unit_scores")
+    if words := lacking_scores(scene.model, scene.data):
+        return f"it needs {words}"
+    units_seen, what = units.counted(scene.data)
+    return "there is one sequence" if units_seen < 2 and what == units.SEQUENCES else ""
 
 
 def _no_densities(scene: Scene) -> str:

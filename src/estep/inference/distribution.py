@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from estep.core.record import Array, leaves, rebuild
+from estep.families.mixed import Mixed
 from estep.families.noise import WithNoise
 from estep.families.normal import Normal
 from estep.families.product import Product
@@ -24,6 +25,8 @@ def has_cdf(family: Any, column: int, d: int) -> bool:
     if isinstance(family, Product):
         inner = _inner(family, column)
         return inner is not None and has_cdf(inner[0], inner[1], inner[2])
+    if isinstance(family, Mixed):
+        return has_cdf(family.family, column, d)
     if type(family) in OF_FAMILY:
         return True
     return hasattr(family, "cdf") and (d == 1 or type(family).__name__ in INDEPENDENT)
@@ -56,6 +59,10 @@ def cdf(family: Any, params: Any, values: Array, column: int, d: int) -> Array:
     if isinstance(family, Product):
         inner, at, width, label = _inner(family, column)  # type: ignore[misc]
         return cdf(inner, params.parts[label], values, at, width)
+    if isinstance(family, Mixed):
+        weights = params.mix_weights
+        of_parts = cdf(family.family, params.inner, values, column, d).reshape(len(values), *weights.shape)
+        return np.asarray((of_parts * weights).sum(axis=2) / weights.sum(axis=1))
     own = OF_FAMILY.get(type(family))
     if own is not None:
         return own(params, values, column)

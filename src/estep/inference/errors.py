@@ -16,14 +16,17 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from estep.core.assign import SOFT
 from estep.core.record import Array, leaves
 from estep.core.result import ConvergenceWarning
-from estep.inference.boundary import Mask, at_ends, holding_ends, user_name
+from estep.engine.visit import total
+from estep.inference.boundary import Mask, at_ends, holding_ends, on_the_way, user_name
 from estep.inference.free_point import Point, families_of, look
 from estep.inference.identified import Directions, directions
 from estep.inference.information import METHODS, Information
@@ -222,7 +225,7 @@ def standard_errors(
             )
     natural = natural or natural_of(model)
     support = model.support(params)
-    ends = at_ends(model, params, support)
+    ends = at_ends(model, params, support, on_the_way(params, support, partial(_em_step, model, data)))
     held = holding_ends(model, params, ends)
     point = look(held, data, params)
     found = METHODS[method](point, clusters)
@@ -232,6 +235,11 @@ def standard_errors(
     if not quiet:
         tell(errors, 3)
     return errors
+
+
+def _em_step(model: Any, data: Any, params: Any) -> Any:
+    """The EM map, a pass."""
+    return model.mstep(total(model, data, params, SOFT).stats, params)
 
 
 def tell(errors: Errors, stacklevel: int, unconverged: type[Warning] = ConvergenceWarning) -> None:
@@ -273,13 +281,14 @@ def _reported(
     ways: Directions,
     covariance: Array,
     natural: Natural,
-    held: tuple[Any, Mapping[str, Mask], Mapping[str, str]],
+    told: tuple[Any, Mapping[str, Mask], Mapping[str, str]],
     method: str,
 ) -> Errors:
-    support, ends, like = held
+    support, ends, like = told
     value, slopes = slopes_of(point, natural)
     at_end = {user_name(name): mask for name, mask in ends.items()}
     entries = {user_name(name): entry for name, entry in support.entries.items()}
+    leaves_of = {user_name(name): np.shape(leaf) for name, leaf in leaves(point.params)}
     se, reasons, links = {}, {}, {}
     for name, estimate in value.items():
         model_name = like.get(name, name)
@@ -288,7 +297,9 @@ def _reported(
         variance, least = (np.einsum("mp,pq,mq->m", flat, v, flat).reshape(estimate.shape) for v in (covariance, ways.inverse))
         reasons[name][(reasons[name] == "") & (variance < UNTOLD * least)] = FLAT
         se[name] = np.where(reasons[name] == "", np.sqrt(np.maximum(variance, 0.0)), np.nan)
-        links[name] = links_of(entries.get(model_name), estimate)
+        held = leaves_of.get(model_name)
+        shape = held if held is not None and np.prod(held) == estimate.size else estimate.shape
+        links[name] = links_of(entries.get(model_name), estimate.reshape(shape)).reshape(estimate.shape)
     cautions = tuple(_cautions(point, found, ways, reasons))
     return Errors(
         estimates=value,

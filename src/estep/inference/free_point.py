@@ -30,13 +30,13 @@ from estep.core.protocols import Expected
 from estep.core.ranges import NonNegative, Probability
 from estep.core.record import Array, leaves
 from estep.core.support import Support
+from estep.engine.scores import carried, with_imagined
 from estep.engine.visit import total
 
 EPS = float(np.finfo(float).eps)
 FINE, ROUGH = EPS ** (1 / 3), EPS**0.25
 FAR = 690.0
 """Coordinates beyond this stand for the end of a range (a rate of 0, a probability of 1)."""
-PROBE = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,15 +162,6 @@ def _ended(support: Support) -> NDArray[np.bool_]:
     return np.concatenate([np.zeros(0, dtype=bool), *parts])
 
 
-def with_imagined(model: Any, stats: Any) -> Any:
-    """``stats`` and the model's prior, which is imagined data."""
-    own = getattr(model, "with_imagined", None)
-    if own:
-        return own(stats)
-    prior = getattr(model, "prior", None)
-    return stats if prior is None else prior + stats
-
-
 def scores_exactly(model: Any) -> bool:
     """Whether a model has scores of its own, all its families included."""
     return hasattr(model, "score") and all(hasattr(family, "score") for family in families_of(model))
@@ -235,25 +226,3 @@ def _charts(support: Support, params: Any, whole: Array) -> tuple[tuple[int, str
         at += entry.count
     return tuple(found)
 
-
-def carried(entry: Any, base: Array, value: Array, gradient: Array) -> Array:
-    """A gradient in the chart about ``value``, carried to the chart about ``base``.
-
-    Near the base the two charts differ by signs and order of the axes at most, which one probe tells; else the Jacobian is
-    found by differences.
-    """
-    here, own = entry.pack(value, base), entry.pack(value, value)
-    m = here.size
-    probe = PROBE * (1.0 + np.arange(m) / m)
-    seen = entry.pack(entry.unpack(here + probe, base), value) - own
-    near = 0.25 * PROBE / m
-    if np.abs(seen - probe).max() < near:
-        return gradient
-    if np.abs(np.abs(seen) - probe).max() < near:
-        return np.asarray(gradient * np.sign(seen))
-    jacobian, step = np.empty((m, m)), 1e-5
-    for b in range(m):
-        e = step * (np.arange(m) == b)
-        ends = [entry.pack(entry.unpack(here + s * e, base), value) for s in (1.0, -1.0)]
-        jacobian[:, b] = (ends[0] - ends[1]) / (2 * step)
-    return np.asarray(jacobian.T @ gradient)

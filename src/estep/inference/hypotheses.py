@@ -20,7 +20,7 @@ import numpy as np
 
 from estep.core.record import Array
 from estep.core.support import Constraints
-from estep.inference.boundary import at_ends
+from estep.inference.boundary import at_ends, holding_ends, user_name
 from estep.inference.errors import Errors
 from estep.inference.free_point import look
 from estep.inference.identified import directions
@@ -110,9 +110,10 @@ def score_test(model: Any, data: Any, params: Any, release: Any = None, method: 
     dof = larger.support(params).count - model.support(params).count
     if dof <= 0:
         raise ValueError("score_test: releasing these constraints frees no parameter")
-    if ends := at_ends(larger, params, larger.support(params)):
-        raise ValueError(f"score_test: {sorted(ends)} are at an end of their range, where the score has no chi-squared law")
-    point = look(larger, data, params)
+    ends = at_ends(larger, params, larger.support(params))
+    if freed := sorted(name for name in ends if user_name(name) in names):
+        raise ValueError(f"score_test: {freed} are at an end of their range, where the score has no chi-squared law")
+    point = look(holding_ends(larger, params, ends), data, params)
     found = METHODS[method](point, None)
     ways = directions(found.observed, point.complete, np.zeros(point.p), point.n, found.asymmetry)
     if ways.rising.shape[1]:

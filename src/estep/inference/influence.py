@@ -1,6 +1,6 @@
-"""How much single rows move a fit: one step towards the estimates without them.
+"""How much single rows, or whole sequences, move a fit: one step towards the estimates without them.
 
-    s_i = score of row i at the estimates,  I = observed information
+    s_i = score of row (or sequence) i at the estimates,  I = observed information
     distance_i = s_i' I^-1 s_i              joint change in squared standard errors; they sum to about the number of parameters
     shift_ij   = (G I^-1 s_i)_j / se_j      standard errors by which parameter j falls when row i is left out
 
@@ -21,13 +21,16 @@ from numpy.typing import NDArray
 
 from estep.core.protocols import Chunk
 from estep.core.record import Array
+from estep.inference import units
 from estep.inference.errors import Errors, shown
-from estep.inference.information import _refuse_without_scores, unit_scores
+from estep.inference.information import lacking_scores, unit_scores
+
+ALONE = "influence is of whole sequences, and there is one, without which nothing is left; see plot_residuals for single rows"
 
 
 @dataclasses.dataclass(frozen=True)
 class Influence:
-    """Influence of every row on a fit.
+    """Influence of every row on a fit; where rows hang together, of every sequence.
 
     Attributes
     ----------
@@ -38,7 +41,9 @@ class Influence:
     mostly : tuple of str
         That parameter, such as "means[1, 0]".
     numbers : ints (n,)
-        The rows' places in what the user gave.
+        The rows' places in what the user gave, or the numbers of the sequences.
+    unit : str
+        "row" or "sequence".
 
     Examples
     --------
@@ -51,6 +56,7 @@ class Influence:
     shift: Array
     mostly: tuple[str, ...]
     numbers: NDArray[np.intp]
+    unit: str = "row"
 
     def top(self, m: int = 10) -> list[tuple[int, float, str, float]]:
         """The ``m`` most influential rows: place, distance, parameter that moves most, its change in standard errors."""
@@ -58,14 +64,14 @@ class Influence:
         return [(int(self.numbers[i]), float(self.distance[i]), self.mostly[i], float(self.shift[i])) for i in order]
 
     def to_frame(self) -> Any:
-        """A pandas DataFrame, a line a row of data: row, distance, shift, parameter."""
+        """A pandas DataFrame, a line a row of data (or a sequence): row, distance, shift, parameter."""
         import pandas as pd
 
-        return pd.DataFrame({"row": self.numbers, "distance": self.distance, "shift": self.shift, "parameter": self.mostly})
+        return pd.DataFrame({self.unit: self.numbers, "distance": self.distance, "shift": self.shift, "parameter": self.mostly})
 
 
 def influence(errors: Errors, data: Any, numbers: NDArray[np.intp] | None = None) -> Influence:
-    """Influence of every row of ``data``, from standard errors of the fit to them (any method but "opg").
+    """Influence of every row (or sequence) of ``data``, from standard errors of the fit to them (any method but "opg").
 
     Parameters
     ----------
@@ -74,20 +80,26 @@ def influence(errors: Errors, data: Any, numbers: NDArray[np.intp] | None = None
     data
         The rows, one each (equal ones not collapsed). A row of weight 3 is three rows, of which one is left out.
     numbers : ints (n,) or None
-        The rows' places in what a user gave; None counts them.
+        The rows' places in what a user gave; None counts them. Sequences are counted as they come.
 
     Raises
     ------
     TypeError
-        From a model without scores of single rows, or rows of sequences.
+        From a model without scores of single rows, or of whole sequences.
+    ValueError
+        Where there is one sequence, without which nothing is left.
     """
-    point, n = dataclasses.replace(errors.point, data=data), data.n_rows
-    _refuse_without_scores(point, "influence")
+    point = dataclasses.replace(errors.point, data=data)
+    if words := lacking_scores(point.model, data):
+        raise TypeError(f"influence needs {words}")
+    n, what = units.counted(data)
+    if n < 2 and what == units.SEQUENCES:
+        raise ValueError(ALONE)
     labels = [(name, index) for name, index in errors.labels() if np.isfinite(errors.se[name][index])]
     slopes = np.array([errors.jacobian[name][index] for name, index in labels]).reshape(len(labels), point.p)
     scaled = slopes / np.array([errors.se[name][index] for name, index in labels])[:, None]
     distance, shift, which = np.zeros(n), np.zeros(n), np.zeros(n, dtype=np.intp)
-    inverse = errors.ways.inverse
+    inverse, at = errors.ways.inverse, units.Places(data)
 
     def measure(chunk: Chunk) -> tuple[Array, Array]:
         scores = unit_scores(point, chunk)
@@ -95,12 +107,14 @@ def influence(errors: Errors, data: Any, numbers: NDArray[np.intp] | None = None
         return (step * scores).sum(axis=1), -step @ scaled.T
 
     def keep(chunk: Chunk, found: tuple[Array, Array]) -> None:
-        distance[chunk.rows] = found[0]
+        here = at.of(chunk)
+        distance[here] = found[0]
         if labels:
-            which[chunk.rows] = np.abs(found[1]).argmax(axis=1)
-            shift[chunk.rows] = found[1][np.arange(len(chunk)), which[chunk.rows]]
+            which[here] = np.abs(found[1]).argmax(axis=1)
+            shift[here] = found[1][np.arange(len(found[1])), which[here]]
 
     data.map(measure, keep)
     names = [shown(name, index) for name, index in labels] or ["no parameter"]
-    places = np.arange(n) if numbers is None else np.asarray(numbers, dtype=np.intp)
-    return Influence(distance, shift, tuple(names[j] for j in which), places)
+    rows = what == units.ROWS
+    places = np.arange(n) if numbers is None or not rows else np.asarray(numbers, dtype=np.intp)
+    return Influence(distance, shift, tuple(names[j] for j in which), places, "row" if rows else "sequence")

@@ -5,12 +5,16 @@ With S(phi) the expected statistics, q(phi, S) the complete-data log-likelihood,
     oakes     I = - ds(phi)/dphi' = -(d2q/dphi dphi' + d2q/dphi dS dS/dphi')             2p passes, any model
     sem       I = I_complete (1 - DM),   DM of the EM map M by differences              2p passes and M-steps, any model
     louis     I = I_complete - sum_i w_i Cov_i[score of the labels]                      2 passes; labels are all that is hidden
+                                                                                          (a sequence's by ``chain_scores.py``)
     hessian   I = - d2 loglik / dphi dphi',  differences of the log-likelihood alone     3p(p+1) passes: the judge of the others
     opg       B = sum_i w_i s_i s_i'                                                     1 pass, scores row by row
     sandwich  covariance I^-1 B I^-1, with clusters B = sum_c S_c S_c', S_c = sum_{i in c} w_i s_i
 
 Weights are frequencies: a row of weight 2 is two rows. For survey weights take the sandwich with a cluster for each row, whose
 B has w_i^2.
+
+A unit i is a row, or where rows hang together (a hidden Markov chain) a whole sequence. One sequence has no others to differ
+from, and at the maximum its score is zero: "opg" and "sandwich" need many.
 
 symbol      variable    shape
 I_complete  complete    (p, p)
@@ -29,12 +33,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from estep.core.protocols import Chunk
 from estep.core.record import Array
 from estep.core.rows import take
 from estep.engine.run import log_prior
+from estep.inference import units
 from estep.inference.free_point import FINE, ROUGH, Point
 from estep.models.latent import encoded
 
@@ -91,28 +95,42 @@ def _image(point: Point, vector: Array) -> Array:
 
 
 def louis(point: Point, clusters: Any = None) -> Information:
-    """Complete information less what the labels' scores vary within rows."""
+    """Complete information less what the labels' scores vary within rows, or within sequences."""
     _no_clusters("louis", clusters)
-    _refuse_rows_that_hang_together(point, "louis")
-    families = (("family", getattr(point.model, "family", None)), ("structure", getattr(point.model, "structure", None)))
-    for what, part in families:
-        if not hasattr(part, "unit_scores"):
-            raise TypeError(f"method='louis' needs unit_scores, and the {what} {type(part).__name__} has none; {RECOMMENDED}")
+    _refuse_without_scores(point, "louis")
+    if not (hasattr(point.model, "structure") and hasattr(point.model, "family")):
+        raise TypeError(f"method='louis' needs a model of labels (structure and family); {RECOMMENDED}")
+    together = units.of_sequences(point.data)
+    if together and not hasattr(point.model.structure, "score_covariance"):
+        raise TypeError(
+            f"method='louis' needs the covariance of a sequence's score over its paths (score_covariance), and "
+            f"{type(point.model.structure).__name__} has none; {RECOMMENDED}"
+        )
     ways = np.random.default_rng(0).choice([-1.0, 1.0], point.p) * BEND * _spread(point)
     beside = tuple(point.params_at(point.at + s * ways) for s in (1.0, -1.0))
-    found = point.data.sum(partial(_label_scores, point, beside))
-    _refuse_hidden(point, beside, found[-1, 0])
-    return _symmetric(point, point.complete - found[: point.p], 2)
+    _refuse_hidden(point, beside, float(point.data.sum(partial(_bend, point, beside))))
+    varied = point.data.sum(partial(_of_paths if together else _of_labels, point))
+    return _symmetric(point, point.complete - varied, 2)
 
 
-def _label_scores(point: Point, beside: tuple[Any, Any], chunk: Chunk) -> Array:
-    """Rows 0..p-1: sum of w Cov[score of the label]; the last row begins with the bend of sum w r logb between two points."""
+def _bend(point: Point, beside: tuple[Any, Any], chunk: Chunk) -> float:
+    """Second difference of sum w r logb between two points."""
+    model, params = point.model, point.params
+    resp, block = model.explain(params, chunk).resp, encoded(model.family, take(chunk.x, slice(0, len(chunk))))
+    here, high, low = (model.family.log_density(at.family, block) for at in (params, *beside))
+    with np.errstate(invalid="ignore"):
+        bend = np.where(resp > 0, resp * ((high - here) - (here - low)), 0.0)
+    return float((bend if chunk.weight is None else bend * chunk.weight[:, None]).sum())
+
+
+def _of_labels(point: Point, chunk: Chunk) -> Array:
+    """Sum over rows of w Cov[score of the label], (p, p)."""
     model, params = point.model, point.params
     s, f = _supports(model, params)
     resp = model.explain(params, chunk).resp
     block = encoded(model.family, take(chunk.x, slice(0, len(chunk))))
     weight = np.ones(len(chunk)) if chunk.weight is None else chunk.weight
-    out, mean = np.zeros((point.p + 1, point.p)), np.zeros((len(chunk), point.p))
+    out, mean = np.zeros((point.p, point.p)), np.zeros((len(chunk), point.p))
     for k in range(resp.shape[1]):
         one = np.zeros_like(resp)
         one[:, k] = 1.0
@@ -120,13 +138,14 @@ def _label_scores(point: Point, beside: tuple[Any, Any], chunk: Chunk) -> Array:
         family = model.family.unit_scores(params.family, block, one, f)
         scores = np.where(resp[:, [k]] > 0, np.hstack([structure, family])[:, point.kept], 0.0)
         mean += resp[:, [k]] * scores
-        out[: point.p, : point.p] += (scores * (weight * resp[:, k])[:, None]).T @ scores
-    out[: point.p, : point.p] -= (mean * weight[:, None]).T @ mean
-    here, high, low = (model.family.log_density(at.family, block) for at in (params, *beside))
-    with np.errstate(invalid="ignore"):
-        bend = np.where(resp > 0, resp * ((high - here) - (here - low)), 0.0)
-    out[-1, :1] = (bend * weight[:, None]).sum()
-    return out
+        out += (scores * (weight * resp[:, k])[:, None]).T @ scores
+    return np.asarray(out - (mean * weight[:, None]).T @ mean)
+
+
+def _of_paths(point: Point, chunk: Chunk) -> Array:
+    """Sum over sequences of w Cov[score of the path], (p, p)."""
+    found: Array = point.model.score_covariance(point.params, chunk)[np.ix_(point.kept, point.kept)]
+    return found
 
 
 def _supports(model: Any, params: Any) -> tuple[Any, Any]:
@@ -188,20 +207,37 @@ def _second_differences(height: Callable[[Array], float], at: Array, centre: flo
 
 
 def opg(point: Point, clusters: Any = None) -> Information:
-    """Outer product of the rows' scores, which estimates the information where the model holds (empirical information)."""
-    return Information(outer_product(point, clusters, "opg"), passes=1)
+    """Outer product of the units' scores, which estimates the information where the model holds (empirical information)."""
+    found = outer_product(point, clusters, "opg")
+    m, what = units.counted(point.data, clusters)
+    if m <= point.p and what != units.ROWS:
+        raise ValueError(
+            f"method='opg' needs more {what} than free parameters to have an inverse, and there are {m} and {point.p}; "
+            f"{RECOMMENDED}"
+        )
+    return Information(found, passes=1)
 
 
 def sandwich(point: Point, clusters: Any = None) -> Information:
     """Oakes's information with the outer product in the middle: right also where the model is not."""
+    meat = outer_product(point, clusters, "sandwich")
+    m, what = units.counted(point.data, clusters)
+    few = f"{m} {what} for {point.p} free parameters: robust errors of few {what} tend to be too small"
     bread = oakes(point)
-    return dataclasses.replace(bread, meat=outer_product(point, clusters, "sandwich"), passes=bread.passes + 1)
+    notes = (*bread.notes, few) if m <= point.p and what != units.ROWS else bread.notes
+    return dataclasses.replace(bread, meat=meat, passes=bread.passes + 1, notes=notes)
 
 
 def outer_product(point: Point, clusters: Any, method: str) -> Array:
-    """B (p, p), row by row or cluster by cluster."""
+    """B (p, p), unit by unit or cluster by cluster."""
+    _refuse_without_scores(point, method)
+    m, what = units.counted(point.data, clusters)
+    if m < 2 and what != units.ROWS:
+        raise ValueError(
+            f"method={method!r} learns from how the scores of {what} differ, and there is one: its score is zero at the "
+            f"maximum; {RECOMMENDED}"
+        )
     if clusters is None:
-        _refuse_without_scores(point, method)
         found: Array = point.data.sum(partial(_squares, point))
         return found
     sums = cluster_scores(point, clusters, method)
@@ -209,58 +245,49 @@ def outer_product(point: Point, clusters: Any, method: str) -> Array:
 
 
 def _squares(point: Point, chunk: Chunk) -> Array:
-    scores = unit_scores(point, chunk)
-    return np.asarray((scores if chunk.weight is None else scores * chunk.weight[:, None]).T @ scores)
+    scores, weight = unit_scores(point, chunk), units.weight_of(chunk)
+    return np.asarray((scores if weight is None else scores * weight[:, None]).T @ scores)
 
 
 def cluster_scores(point: Point, clusters: Any, method: str) -> Array:
-    """Weighted scores summed by cluster, (clusters, p); ``clusters`` names each row's."""
+    """Weighted scores summed by cluster, (clusters, p); ``clusters`` names each unit's."""
     _refuse_without_scores(point, method)
-    codes = cluster_codes(clusters, point.data.n_rows)
-    sums = np.zeros((int(codes.max()) + 1, point.p))
+    codes = units.codes_of(clusters, units.count_of(point.data))
+    sums, places = np.zeros((int(codes.max()) + 1, point.p)), units.Places(point.data)
 
     def keep(chunk: Chunk, scores: Array) -> None:
-        np.add.at(sums, codes[chunk.rows], scores)
+        np.add.at(sums, codes[places.of(chunk)], scores)
 
     def weighted(chunk: Chunk) -> Array:
-        scores = unit_scores(point, chunk)
-        return scores if chunk.weight is None else scores * chunk.weight[:, None]
+        scores, weight = unit_scores(point, chunk), units.weight_of(chunk)
+        return scores if weight is None else scores * weight[:, None]
 
     point.data.map(weighted, keep)
     return sums
 
 
-def cluster_codes(clusters: Any, n: int) -> NDArray[np.intp]:
-    """Codes 0..c-1 of the rows' clusters; raises ValueError unless there is one for each row, and two in all."""
-    given = np.asarray(clusters)
-    if given.shape != (n,):
-        raise ValueError(f"clusters has shape {given.shape}, expected ({n},): the cluster of each row")
-    codes = np.unique(given.astype(str) if given.dtype == object else given, return_inverse=True)[1].astype(np.intp)
-    if codes.max(initial=0) < 1:
-        raise ValueError("clusters names one cluster only, from which no variance can be told; leave it out, or name more")
-    return np.asarray(codes)
-
-
 def unit_scores(point: Point, chunk: Chunk) -> Array:
-    """Scores (n, p) of the rows of a chunk, unweighted."""
+    """Scores (m, p) of the units of a chunk, unweighted."""
     return np.asarray(point.model.unit_scores(point.params, chunk)[:, point.kept])
 
 
-def _refuse_without_scores(point: Point, method: str) -> None:
-    _refuse_rows_that_hang_together(point, method)
-    model = point.model
-    parts = [model] if not hasattr(model, "family") else [model, model.family, model.structure]
+def lacking_scores(model: Any, data: Any) -> str:
+    """What a model lacks to give the scores of its rows, or of its sequences; "" where it lacks nothing."""
+    together = units.of_sequences(data)
+    parts = [model] if not hasattr(model, "family") else [model, model.family]
     for part in parts:
         if not hasattr(part, "unit_scores"):
-            raise TypeError(
-                f"method={method!r} needs the scores of single rows (unit_scores), and {type(part).__name__} has none; "
-                f"{RECOMMENDED}"
-            )
+            return f"the scores of single rows (unit_scores), and {type(part).__name__} has none"
+    structure, wanted = getattr(model, "structure", None), "sequence_scores" if together else "unit_scores"
+    if structure is not None and not hasattr(structure, wanted):
+        what = "whole sequences" if together else "single rows"
+        return f"the scores of {what} ({wanted}), and {type(structure).__name__} has none"
+    return ""
 
 
-def _refuse_rows_that_hang_together(point: Point, method: str) -> None:
-    if getattr(next(iter(point.data.chunks())), "ends", None) is not None:
-        raise TypeError(f"method={method!r} takes rows one by one, but these belong to sequences; {RECOMMENDED}")
+def _refuse_without_scores(point: Point, method: str) -> None:
+    if words := lacking_scores(point.model, point.data):
+        raise TypeError(f"method={method!r} needs {words}; {RECOMMENDED}")
 
 
 def _no_clusters(method: str, clusters: Any) -> None:

@@ -2,7 +2,8 @@
 
     nonparametric   (c_1 .. c_m) ~ Multinomial(m; shares)               weight of row i: w_i c_u(i)
     weighted        (g_1 .. g_m) ~ Dirichlet, times the total           weight of row i: w_i g_u(i)
-    parametric      x* ~ the fitted model, with the gaps of the data    labels that were known are drawn too
+    parametric      x* ~ the fitted model, with the gaps of the data    labels that were known are drawn too, and lengths of
+                                                                        sequences where states end them
     blocks          runs of ``block`` rows, drawn with replacement within each sequence and joined to its length
 
 A unit u is a row, a cluster of rows, or a whole sequence. Frequencies w_i > 1 stand for as many rows: they are drawn one by one
@@ -102,8 +103,20 @@ def picked(data: Memory, rows: NDArray[Any]) -> Memory:
     return dataclasses.replace(data, x=x, weight=weight, allowed=allowed, given=given, ends=None)
 
 
+def _several(sampled: Sampled, kind: str) -> None:
+    """Raise ValueError where there is one unit, so that every draw is the data again."""
+    if sampled.m > 1:
+        return
+    if sampled.data.ends is not None:
+        words = "draws whole sequences, and there is one; use kind='parametric', or kind='blocks' with block= rows"
+    else:
+        words = "draws whole clusters (or rows), and there is one; leave clusters out, or bring more rows"
+    raise ValueError(f"kind={kind!r} {words}")
+
+
 def drawn_again(sampled: Sampled, model: Any, params: Any, rng: Rng) -> Memory:
     """Units drawn with replacement, as many as there are."""
+    _several(sampled, "nonparametric")
     weight = sampled.weight
     if sampled.unit is not None:
         times = rng.multinomial(sampled.m, np.full(sampled.m, 1.0 / sampled.m))
@@ -114,6 +127,7 @@ def drawn_again(sampled: Sampled, model: Any, params: Any, rng: Rng) -> Memory:
 
 def weighed_anew(sampled: Sampled, model: Any, params: Any, rng: Rng) -> Memory:
     """Units with Dirichlet weights, of the same total."""
+    _several(sampled, "weighted")
     weight = sampled.weight
     new = rng.gamma(weight) if sampled.unit is None else weight * rng.gamma(1.0, size=sampled.m)[sampled.unit]
     return sampled.reweighted(new * (weight.sum() / new.sum()))
@@ -138,9 +152,35 @@ def in_blocks(sampled: Sampled, model: Any, params: Any, rng: Rng) -> Memory:
     return sampled.compact(moved)
 
 
+def drawn_sequences(model: Any, params: Any, s: int, rng: Rng) -> tuple[Any, NDArray[np.intp], NDArray[np.intp]]:
+    """``s`` sequences with lengths of their own: rows end to end, their labels, and where sequences end."""
+    draw = getattr(model.structure, "sample_sequences", None)
+    if draw is None:
+        raise ValueError(f"lengths cannot be drawn: {type(model.structure).__name__} has no sample_sequences; give lengths")
+    labels, ends = draw(params.structure, s, rng)
+    return model.family.sample(params.family, labels, rng), labels, ends
+
+
+def _of_drawn_lengths(data: Memory, model: Any, params: Any, rng: Rng) -> Memory:
+    """As many sequences as in the data, which end where they end; raises ValueError where rows hold more than values."""
+    if isinstance(data.x, tuple) or data.given is not None or data.allowed is not None or np.isnan(data.x).any():
+        raise ValueError(
+            "kind='parametric': lengths are drawn, as states end sequences (end=True), and which values, labels or covariates "
+            "rows of other lengths would have is not known; use kind='nonparametric'"
+        )
+    assert data.ends is not None
+    x, _, ends = drawn_sequences(model, params, len(data.ends), rng)
+    return dataclasses.replace(data, x=np.asarray(x, dtype=float), ends=ends, n_jobs=1)
+
+
 def simulated(sampled: Sampled, model: Any, params: Any, rng: Rng) -> Memory:
-    """Rows of the fitted model: gaps, groups, covariates and lengths as in the data, new labels where these were known."""
+    """Rows of the fitted model: gaps, groups, covariates and lengths as in the data, new labels where these were known.
+
+    Where states end sequences, lengths are data too, and are drawn.
+    """
     data = _repeated(sampled.data)
+    if data.ends is not None and getattr(model.structure, "end", False) and not _untold(model.family):
+        return _of_drawn_lengths(data, model, params, rng)
     n = data.n_rows
     where = {name: value for name, value in (("given", data.given), ("ends", data.ends)) if value is not None}
     covariates = _covariates(data.x, model)
@@ -240,6 +280,9 @@ def left_out(sampled: Sampled) -> tuple[list[Memory], Array]:
     one each. More: units in ``LEFT_OUT`` random groups of like size, one group each.
     """
     weight, m = sampled.weight, sampled.m
+    if m < 2:
+        what = "sequence" if sampled.data.ends is not None else "cluster"
+        raise ValueError(f"method='bca' leaves out one {what} after another, and there is one; use method='percentile'")
     if m <= LEFT_OUT and sampled.unit is None:
         reduced = [np.where(np.arange(m) == i, np.maximum(weight - 1.0, 0.0), weight) for i in range(m)]
         return [sampled.reweighted(w) for w in reduced], np.maximum(weight, 1.0)

@@ -22,6 +22,7 @@ from estep.families.censored import Censored
 from estep.families.noise import WithNoise
 from estep.inference.errors import Errors
 from estep.inference.rate import Rate
+from estep.inference.resample import drawn_sequences
 
 SAME = 1e-6
 """Relative gap below which two log-likelihoods belong to the same rows."""
@@ -90,15 +91,20 @@ class Scene:
 
     def no_rows(self) -> str:
         """Why nothing can be said row by row from drawn rows; "" where it can."""
+        together = getattr(self.data, "ends", None) is not None
+        return self.no_draws() or ("rows of sequences depend on one another" if together else "")
+
+    def no_draws(self) -> str:
+        """Why rows cannot be drawn from the model in place of these; "" where they can."""
         model, data = self.model, self.data
         if not isinstance(data, Memory) or is_sparse(data.x):
             return "it takes the rows as a matrix in memory"
-        if data.ends is not None:
-            return "rows of sequences depend on one another"
         if data.allowed is not None:
             return "rows have labels"
         if not hasattr(getattr(model, "family", None), "sample"):
             return f"{type(getattr(model, 'family', model)).__name__} cannot draw rows"
+        if data.ends is not None and getattr(model.structure, "end", False) and np.isnan(data.x).any():
+            return "sequences end by themselves, and what sequences of other lengths would miss is not known"
         if isinstance(model.family, Censored):
             return "values are known to intervals"
         if getattr(model.family, "exposure", None) is not None:
@@ -140,7 +146,11 @@ def prior_of(model: Any, params: Any, n: int, given: Any) -> Array:
 
 def drawn(model: Any, params: Any, like: Memory, rng: np.random.Generator) -> Memory:
     """As many rows as ``like`` has, drawn from the model with the covariates, groups and gaps of these."""
-    n, where = count(like.x), {} if like.given is None else {"given": like.given}
+    n = count(like.x)
+    if like.ends is not None and getattr(model.structure, "end", False):
+        made, _, ends = drawn_sequences(model, params, len(like.ends), rng)
+        return dataclasses.replace(like, x=np.asarray(made, dtype=float), ends=ends, weight=None, n_jobs=1)
+    where = {name: value for name, value in (("given", like.given), ("ends", like.ends)) if value is not None}
     labels = model.structure.sample(params.structure, n, rng, **where)
     if isinstance(like.x, tuple):
         offset = like.x[2] if len(like.x) > 2 else None
@@ -182,6 +192,16 @@ def some(data: Memory, rows: NDArray[np.intp]) -> Memory:
     """Some rows of a data set, unweighted; repeated where they are named twice."""
     given = None if data.given is None else take(data.given, rows)
     return Memory(take(data.x, rows), given=given, n_jobs=1)
+
+
+def first_sequences(data: Memory, most: int) -> tuple[Memory, bool]:
+    """The first sequences of up to ``most`` rows in all (of a longer first one its beginning), and whether these are all."""
+    assert data.ends is not None
+    kept = data.ends[data.ends <= most]
+    ends = kept if kept.size else np.array([min(most, data.n_rows)], dtype=np.intp)
+    rows = slice(0, int(ends[-1]))
+    given = None if data.given is None else take(data.given, rows)
+    return Memory(take(data.x, rows), given=given, ends=ends, n_jobs=1), int(ends[-1]) == data.n_rows
 
 
 def complete_rows(x: Any) -> NDArray[np.bool_]:

@@ -32,7 +32,10 @@ FAR = 10.0
 
 @dataclasses.dataclass(frozen=True)
 class Ecme:
-    """An update axis for models with ``Student`` components; costs one pass more where a number of dofs is free."""
+    """An update axis for models with ``Student`` components; costs one pass more where a number of dofs is free.
+
+    ``Latent.ecme`` calls it, so that ``algorithm="ecme"`` reaches it without knowing the family.
+    """
 
     name: Final[str] = "maximise, dofs on the likelihood (ecme)"
 

@@ -24,7 +24,9 @@ from estep.core.protocols import Assign, Chunk, Expected, Explained, Family, Str
 from estep.core.record import Array, record, transform
 from estep.core.rows import take
 from estep.core.support import Constraints, Support
-from estep.models.ascend import climb, heeds
+from estep.models import fewer, reshaping
+from estep.models import summaries as trees
+from estep.models.ascend import ascend, fitted
 
 
 @record
@@ -115,6 +117,15 @@ class Latent:
         fixed = dict(self.constraints.fixed) | {n: v for n, v in values.items() if n not in free}
         return dataclasses.replace(self, constraints=Constraints(fixed, self.constraints.tied))
 
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """The parameters by name, each of which can be maximised with the others held."""
+        return (*self.structure.names, *self.family.names)
+
+    def refuses(self, assign: Any) -> str:
+        """Why the structure cannot fill labels in so, or an empty text."""
+        return str(getattr(self.structure, "refuses", lambda assign: "")(assign))
+
     def start(self) -> LatentParams:
         """A neutral point: equal weights, every component like the whole of the data."""
         return LatentParams(self.structure.start(self.k), self.family.start(self.k))
@@ -122,9 +133,23 @@ class Latent:
     def estep(self, params: LatentParams, chunk: Chunk, assign: Assign) -> Expected:
         """Expected statistics of one chunk at ``params``."""
         block = _Block(self.family, params.family, chunk)
+        assign = assign.for_weight(chunk.weight) if hasattr(assign, "for_weight") else assign
         counts, objective, loglik = self.structure.infer(params.structure, block.logb, chunk, assign, block.collect)
         weight = float(chunk.weight.sum()) if chunk.weight is not None else float(len(chunk))
         return Expected(LatentStats(counts, block.total), loglik, objective, weight)
+
+    def estep_within(self, params: LatentParams, chunk: Chunk, active: Any) -> Expected | None:
+        """``estep`` within the active classes of each row (sparse EM); None where the parts cannot look at these alone."""
+        by_group, within = getattr(self.structure, "by_group", None), getattr(self.family, "within", None)
+        if by_group is None or within is None:
+            return None
+        block = kept_encoding(self.family, chunk)
+        found = within(params.family, block, active, *by_group(params.structure, chunk), chunk.weight)
+        if found is None:
+            return None
+        stats, counts, objective = found
+        weight = float(chunk.weight.sum()) if chunk.weight is not None else float(len(chunk))
+        return Expected(LatentStats(self.structure.from_groups(counts), stats), objective, objective, weight)
 
     def tally(self, params: LatentParams, chunk: Chunk, resp: Array) -> LatentStats:
         """Statistics of one chunk under given responsibilities (n, k); rows of zeros count for nothing."""
@@ -132,6 +157,11 @@ class Latent:
             resp = resp * chunk.weight[:, None]
         counts = self.structure.tally(params.structure, resp, chunk)
         return LatentStats(counts, self.family.stats(params.family, encoded(self.family, chunk.x), resp))
+
+    summaries = trees.summaries
+    nodes = trees.nodes
+    no_summaries = trees.no_summaries
+    downweighted = trees.downweighted
 
     def closer(self, params: LatentParams, stats: LatentStats) -> LatentParams | None:
         """Where to tally again, because ``stats`` lost digits about their anchor; None if they kept them."""
@@ -142,13 +172,25 @@ class Latent:
     def mstep(self, stats: LatentStats, params: LatentParams) -> LatentParams:
         """Parameters that maximise q(., stats + prior), from ``params`` on."""
         total, (s, f) = self.with_imagined(stats), self._supports(params)
-        structure = self.structure.fit(total.structure, params.structure, s)
-        family = self.family.fit(total.family, params.family, f)
-        if self.constraints and not heeds(structure, self._part(self.structure)):
-            structure = climb(self.structure, total.structure, params.structure, s)
-        if self.constraints and not heeds(family, self._part(self.family)):
-            family = climb(self.family, total.family, params.family, f)
-        return LatentParams(structure, family)
+        structure = fitted(self.structure, total.structure, params.structure, s, self._part(self.structure))
+        return LatentParams(structure, fitted(self.family, total.family, params.family, f, self._part(self.family)))
+
+    ascend = ascend
+    staying = fewer.staying
+    keeping = fewer.keeping
+    cut = fewer.cut
+
+    def ecme(self, data: Any, stats: LatentStats, params: LatentParams) -> LatentParams:
+        """An M-step part of which climbs the likelihood itself; raises TypeError where the family has no such part."""
+        if not hasattr(params.family, "dofs"):
+            raise TypeError(
+                f"algorithm='ecme' maximises degrees of freedom on the likelihood itself, and {type(self.family).__name__} has "
+                "none; use algorithm='em' (or 'ecm', block by block), or estep.Student components"
+            )
+        from estep.models.ecme import Ecme
+
+        found: LatentParams = Ecme()(self, data, stats, params)
+        return found
 
     def with_imagined(self, stats: LatentStats) -> LatentStats:
         """``stats + prior``, with the prior brought to the anchor of ``stats``."""
@@ -161,6 +203,12 @@ class Latent:
         total: LatentStats = imagined + stats
         return total
 
+    def align(self, stats: LatentStats, like: LatentStats) -> LatentStats:
+        """``stats`` brought to the shared fields (anchors) of ``like``, so that the two add."""
+        return LatentStats(
+            aligned(self.structure, stats.structure, like.structure), aligned(self.family, stats.family, like.family)
+        )
+
     def q(self, params: LatentParams, stats: LatentStats) -> float:
         """Complete-data log-likelihood in nats from statistics alone."""
         return float(self.structure.q(params.structure, stats.structure) + self.family.q(params.family, stats.family))
@@ -172,16 +220,40 @@ class Latent:
         return np.concatenate([self.structure.score(params.structure, stats.structure, s), own(params.family, stats.family, f)])
 
     def unit_scores(self, params: LatentParams, chunk: Chunk) -> Array:
-        """Per row, the gradient of its log-likelihood in free coordinates (Fisher's identity), (n, p)."""
+        """Per row, or where rows hang together per sequence, the gradient of its log-likelihood (Fisher's identity), (n, p)."""
         s, f = self._supports(params)
+        block = _Block(self.family, params.family, chunk)
+        if hasattr(self.structure, "sequence_scores"):
+            found = np.zeros((0 if chunk.ends is None else len(chunk.ends), f.count))
+
+            def add(rows: slice, resp: Array) -> None:
+                at = np.searchsorted(np.asarray(chunk.ends), np.arange(rows.start, rows.stop), side="right")
+                first = np.flatnonzero(np.diff(at, prepend=-1))
+                found[at[first]] += np.add.reduceat(block.unit_scores(rows, resp, f), first, axis=0)
+
+            return np.hstack([self.structure.sequence_scores(params.structure, block.logb, chunk, s, add)[0], found])
         resp = self.explain(params, chunk).resp
-        block = encoded(self.family, take(chunk.x, slice(0, len(chunk))))
-        return np.hstack(
-            [
-                self.structure.unit_scores(params.structure, resp, s, chunk.given),
-                self.family.unit_scores(params.family, block, resp, f),
-            ]
-        )
+        own = self.structure.unit_scores(params.structure, resp, s, chunk.given)
+        return np.hstack([own, block.unit_scores(slice(0, len(chunk)), resp, f)])
+
+    def score_covariance(self, params: LatentParams, chunk: Chunk) -> Array:
+        """Where rows hang together: ``sum w Cov[score of the labels | rows]`` over the sequences of a chunk, (p, p)."""
+        s, f = self._supports(params)
+        block, one = _Block(self.family, params.family, chunk), np.eye(self.k)
+
+        def seen(rows: slice) -> Array:
+            n = rows.stop - rows.start
+            each = [block.unit_scores(rows, np.broadcast_to(one[j], (n, self.k)), f) for j in range(self.k)]
+            return np.stack(each, axis=1)
+
+        found: Array = self.structure.score_covariance(params.structure, block.logb, chunk, s, seen)
+        return found
+
+    named = property(reshaping.named)
+    sized = reshaping.sized
+    moved = reshaping.moved
+    densities = reshaping.densities
+    pictured = reshaping.pictured
 
     def support(self, params: LatentParams) -> Support:
         """Where each parameter may live."""
@@ -256,6 +328,10 @@ class _Block:
     def collect(self, rows: slice, resp: Array) -> None:
         stats = self.family.stats(self.params, self._encode(rows), resp)
         self.total = stats if self.total is None else self.total + stats
+
+    def unit_scores(self, rows: slice, resp: Array, support: Support) -> Array:
+        """Gradients (n, p) of the rows' log densities, weighted by ``resp``."""
+        return np.asarray(self.family.unit_scores(self.params, self._encode(rows), resp, support))
 
     def _encode(self, rows: slice) -> Any:
         if self._last is None or self._last[0] != rows:

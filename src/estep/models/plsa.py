@@ -151,6 +151,13 @@ class Plsa:
         topics = rng.standard_exponential((self.k, self.n_words))
         return PlsaParams(topics / topics.sum(axis=1, keepdims=True), self.start().documents)
 
+    def refuses(self, assign: Any) -> str:
+        """Why the topics of tokens cannot be filled in by ``assign``, or an empty text."""
+        if assign.name == "soft":
+            return ""
+        words = "with many tokens in a cell they are filled in by their probabilities ('soft')"
+        return f"assign={assign.name!r} fills in no topics of tokens: {words}; use algorithm='em', and beta below 1 to temper"
+
     def estep(self, params: PlsaParams, chunk: Chunk, assign: Assign | None) -> Expected:
         """Expected tokens by word and topic, and by topic and document; raises ImpossibleRow."""
         counts = self._counts(chunk)

@@ -35,6 +35,7 @@ from estep.models.loglinear import LogLinear, design_of
 
 MOST_CELLS = 1 << 22
 WHOLE_TABLE = 1 << 20
+TINY = float(np.finfo(float).tiny)
 Codes = NDArray[np.intp]
 
 
@@ -68,6 +69,8 @@ class Saturated:
         Margins that a log-linear model fits; empty is the saturated model.
     cycles : int
         Rounds of proportional fitting in an M-step.
+    constraints : Constraints
+        Fixed cells, of a model without margins: standard errors hold those that ended at zero.
 
     Examples
     --------
@@ -83,6 +86,7 @@ class Saturated:
     prior: CellCounts | None = None
     margins: tuple[tuple[int, ...], ...] = ()
     cycles: int = 1
+    constraints: Constraints = dataclasses.field(default_factory=Constraints)
 
     @property
     def constants(self) -> int:
@@ -97,6 +101,13 @@ class Saturated:
     def start(self) -> CellProbs:
         """Every cell as probable as any other."""
         return CellProbs(np.full(len(self.cells), 1.0 / len(self.cells)))
+
+    def refuses(self, assign: Any) -> str:
+        """Why the missing categories cannot be filled in by ``assign``, or an empty text."""
+        if assign.name == "soft":
+            return ""
+        words = "their probabilities are known exactly"
+        return f"assign={assign.name!r} fills in no missing categories: {words}; use algorithm='em'"
 
     def estep(self, params: CellProbs, chunk: Chunk, assign: Assign | None) -> Expected:
         """Expected counts of the cells; raises ImpossibleRow where every cell that agrees with a row has probability zero."""
@@ -120,6 +131,10 @@ class Saturated:
         total = float(counts.sum())
         if not total > 0:
             raise ValueError("no row of positive weight tells anything about the cells; bring rows with an observed entry")
+        if not self.margins and self.constraints:
+            entry = self.support(params).entries["probs"]
+            assert isinstance(entry, Simplex)
+            return CellProbs(entry.share(counts))
         if not self.margins:
             return CellProbs(counts / total)
         probs = params.probs
@@ -140,6 +155,16 @@ class Saturated:
         """Gradient of ``q`` in free coordinates."""
         slope = stats.counts / np.maximum(params.probs, np.finfo(float).tiny)
         return self.support(params).pull(params, {"probs": slope})
+
+    def unit_scores(self, params: CellProbs, chunk: Chunk) -> Array:
+        """Per row, the gradient of the log probability of what it shows, in free coordinates, (n, p)."""
+        out, entry = np.empty((len(chunk), self.support(params).count)), self.support(params).entries["probs"]
+        for rows, at, seen in self._parts(chunk):
+            margin, group = self._margin(params, seen)
+            for place in np.unique(at):
+                slope = np.where(group == place, 1.0 / max(float(margin[place]), TINY), 0.0)
+                out[rows[at == place]] = entry.pull(params.probs, slope)
+        return out
 
     def support(self, params: CellProbs) -> Support:
         """The simplex of the cells, or the log-linear surface within it."""
@@ -200,7 +225,7 @@ class Saturated:
     def _support(self) -> Support:
         if self.margins:
             return Support({"probs": LogLinear(design_of(self.cells, self.levels, self.margins))})
-        return Support({"probs": Simplex.of("probs", Constraints().pattern("probs", (len(self.cells),)))})
+        return Support({"probs": Simplex.of("probs", self.constraints.pattern("probs", (len(self.cells),)))})
 
     def _refuse_negative(self, expected: Array, counts: Array) -> None:
         assert self.prior is not None

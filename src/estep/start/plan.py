@@ -28,8 +28,10 @@ from numpy.typing import NDArray
 
 from estep.core.collapse import Collapsed
 from estep.core.memo import remembered
+from estep.core.picture import pictured
 from estep.core.record import Array
-from estep.core.rows import count, is_sparse, take
+from estep.core.rows import count, take
+from estep.engine.tallied import SOFT, families_in, gently
 from estep.start.farthest_first import farthest_first
 from estep.start.hierarchical import MergeTree, merge_tree, scaled_svd
 from estep.start.kmeanspp import kmeans_plusplus
@@ -39,8 +41,6 @@ from estep.start.present import distinct
 from estep.start.random_rows import random_responsibilities, random_rows
 
 SAMPLE = 10_000
-SOFT = 0.1
-MOST_COLUMNS = 256  # of a sparse picture, beyond which it is projected
 TREE_ROWS = 1_000
 Labels = NDArray[np.intp]
 
@@ -58,7 +58,7 @@ class Sample:
         """At most SAMPLE rows of ``x``, missing entries filled by column means; a weight is how often a row was seen."""
         n, rng = count(x), np.random.default_rng([seed, 0])
         rows = np.arange(n) if n <= SAMPLE else np.sort(rng.choice(n, SAMPLE, replace=False))
-        part = _picture(take(x, rows), features, seed)
+        part = pictured(take(x, rows), features, seed)
         some = None if weight is None else weight[rows]
         mass = np.ones(len(rows)) if some is None else some / some.max()
         seen = ~np.isnan(part)
@@ -67,20 +67,6 @@ class Sample:
         part = np.where(seen, part - mean, 0.0)
         spread = np.sqrt(mass @ part**2 / mass.sum())
         return Sample(rows, part / np.where(spread > 0, spread, 1.0), some)
-
-
-def _picture(x: Any, features: Callable[[Any], Any] | None, seed: int) -> Array:
-    """Rows as start rules see them, (m, p), NaN where nothing finite is known; many sparse columns as random projections."""
-    seen: Any = x if features is None else features(x)
-    if is_sparse(seen):
-        if seen.shape[1] <= MOST_COLUMNS:
-            seen = seen.toarray()
-        else:
-            seen = seen @ np.random.default_rng([seed, 7]).standard_normal((seen.shape[1], MOST_COLUMNS))
-    parts = [np.array(part, dtype=float).reshape(len(part), -1) for part in (seen if isinstance(seen, tuple) else (seen,))]
-    part = np.hstack(parts)
-    part[np.isinf(part)] = np.nan
-    return part
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,7 +192,7 @@ def permitted(allowed: NDArray[Any], k: int) -> NDArray[np.bool_]:
 
 def begin(model: Any, data: Any, proposal: Proposal) -> Any:
     """Parameters from a proposal: an M-step; ``data`` holds the proposal's rows. Raises Collapsed."""
-    neutral, families = model.start(), _families(model.family)
+    neutral, families = model.start(), families_in(model.family)
     absorbs = not proposal.exact and any(getattr(family, "discrete", False) for family in families)
     bare = not proposal.exact and not all(hasattr(family, "prior") for family in families)
     if proposal.strict and not absorbs:
@@ -219,12 +205,6 @@ def begin(model: Any, data: Any, proposal: Proposal) -> Any:
             pass
     stats = _tallied(model, data, proposal, neutral, SOFT if absorbs or bare else 0.0)
     return gently(model).mstep(stats, neutral)
-
-
-def _families(family: Any) -> list[Any]:
-    """A family and, where it is made of others, those."""
-    inner = [family.family] if hasattr(family, "family") else list(getattr(family, "family_of", {}).values())
-    return [family, *(each for one in inner for each in _families(one))]
 
 
 def soften(resp: Array, share: float, allowed: NDArray[Any] | None = None) -> Array:
@@ -248,12 +228,3 @@ def _tallied(model: Any, data: Any, proposal: Proposal, params: Any, share: floa
     nearby = model.closer(params, stats)
     return stats if nearby is None else data.sum(partial(tally, nearby))
 
-
-def gently(model: Any) -> Any:
-    """The model with its weak conjugate prior, where it has one for these data, so that a first M-step does not collapse."""
-    if model.prior is not None or not hasattr(model.family, "prior"):
-        return model
-    try:
-        return model.with_prior({})
-    except ValueError:  # none for a constant column
-        return model

@@ -29,11 +29,14 @@ from numpy.typing import NDArray
 from estep.core.protocols import Assign, Chunk, Explained
 from estep.core.record import Array, record
 from estep.core.support import Constraints, Simplex, Support
-from estep.structures.chain_pass import Group, Law, plan, shifted, smooth, steps_of
-from estep.structures.chain_paths import best, draw, path_values
+from estep.structures import chain_samples, chain_scores
+from estep.structures.chain_pass import Group, Law, Sums, plan, smooth, steps_of
+from estep.structures.chain_paths import best, draw, filter_states, path_values, states_ahead
 from estep.structures.topology import TOPOLOGIES, moves_allowed, starts_allowed
 
 TINY = np.finfo(float).tiny
+TOGETHER = 16
+"""Draws of a path from one pass forward."""
 STAY = 0.9
 """Probability of staying where a chain begins to be fitted."""
 
@@ -76,6 +79,9 @@ class Chain:
         Each state ends the sequence with a probability of its own; else sequences just stop.
     length
         Rows of a typical sequence, set by ``bind``.
+    blocks : int
+        Chains side by side, each of k / blocks states, of which a sequence follows one from its start to its end: a mixture
+        of chains. There are no moves between blocks.
 
     Raises
     ------
@@ -93,6 +99,7 @@ class Chain:
     absorbing: tuple[int, ...] = ()
     end: bool = False
     length: float = 100.0
+    blocks: int = 1
     names: ClassVar[tuple[str, ...]] = ("startprob", "transmat")
     settings: ClassVar[tuple[str, ...]] = ("startprob", "transmat", "sticky")
 
@@ -103,7 +110,7 @@ class Chain:
     @property
     def exchangeable(self) -> bool:
         """Whether states may be renamed."""
-        return self.topology == "full" and not self.absorbing
+        return self.topology == "full" and not self.absorbing and self.blocks == 1
 
     def bind(self, data: Any) -> Chain:
         """Check ends and weights, and note how long a typical sequence is."""
@@ -122,11 +129,17 @@ class Chain:
 
     def infer(self, params: ChainParams, logb: Logb, chunk: Chunk, assign: Assign, collect: Collect) -> Passed:
         """Counts, objective and log-likelihood of a chunk; weighted responsibilities go to ``collect``."""
-        semiring = getattr(assign, "semiring", None)
-        if semiring not in SEMIRINGS:
-            raise ValueError(f"assign={assign.name!r}: a chain has no recursion for it; it takes {sorted(SEMIRINGS)} ({TAGS})")
+        if why := self.refuses(assign):
+            raise ValueError(why)
         groups = plan(params.startprob.size, *_ends_and_weights(chunk))
-        return SEMIRINGS[semiring](self, params, logb, chunk, groups, assign, collect)
+        return SEMIRINGS[assign.semiring](self, params, logb, chunk, groups, assign, collect)  # type: ignore[attr-defined]
+
+    def refuses(self, assign: Any) -> str:
+        """Why there is no recursion for ``assign``, or an empty text."""
+        if getattr(assign, "semiring", None) in SEMIRINGS:
+            return ""
+        known = f"it takes {sorted(SEMIRINGS)} ({TAGS})"
+        return f"assign={assign.name!r}: a chain has no recursion for it; {known}; use algorithm='em'"
 
     def tally(self, params: ChainParams, resp: Array, chunk: Chunk) -> ChainCounts:
         """Counts from given (weighted) responsibilities, as if neighbouring rows were independent given these."""
@@ -146,6 +159,12 @@ class Chain:
         steps, resp = np.empty(n), np.empty((n, k))
         smooth(law, logb, groups, origin, resp.__setitem__, steps.__setitem__)
         return Explained(steps, resp, best(law, logb, groups, origin, n))
+
+    def ahead(self, params: ChainParams, logb: Logb, chunk: Chunk) -> Array:
+        """Per row p(z_t | x_<t), (n, k), given that the sequence goes on."""
+        ends, weight = _ends_and_weights(chunk)
+        law, groups = self.law(params), plan(params.startprob.size, ends, np.ones_like(weight))
+        return states_ahead(law, filter_states(law, logb, groups, int(chunk.key[1]), len(chunk)), ends)
 
     def fit(self, counts: ChainCounts, params: ChainParams, support: Support) -> ChainParams:
         """The probabilities that maximise ``q``; a state that is never left keeps its row."""
@@ -168,18 +187,8 @@ class Chain:
         }
         return support.pull(params, slopes)
 
-    def sequence_scores(
-        self, params: ChainParams, logb: Logb, chunk: Chunk, support: Support, collect: Collect
-    ) -> tuple[Array, NDArray[np.int64]]:
-        """Per sequence, the gradient of its expected log p(z) (s, p), and the ends; responsibilities go to ``collect``."""
-        k, law, rows = params.startprob.size, self.law(params), []
-        ends = _ends_and_weights(chunk)[0]
-        for a, z in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
-            groups = plan(k, np.array([z - a], dtype=np.int64), np.ones(1))
-            own, take = shifted(logb, a), shifted(collect, a)
-            sums = smooth(law, own, groups, int(chunk.key[1]) + a, take)
-            rows.append(self.score(params, self._counts(sums.first, sums.pairs[0], sums.last), support))
-        return np.array(rows).reshape(len(ends), support.count), ends
+    sequence_scores = chain_scores.sequence_scores
+    score_covariance = chain_scores.score_covariance
 
     def support(self, params: ChainParams, constraints: Constraints) -> Support:
         """Simplices, less what is fixed, tied or zero by topology."""
@@ -231,31 +240,26 @@ class Chain:
         moves = params.transmat[order]
         return ChainParams(params.startprob[order], np.hstack([moves[:, order], moves[:, k:]]))
 
-    def sample(self, params: ChainParams, n: int, rng: np.random.Generator, **where: Any) -> NDArray[np.intp]:
-        """``n`` states of sequences that end at ``ends`` (one sequence where it is not given); ends are not drawn."""
-        ends, k = where.get("ends"), params.startprob.size
-        last = np.zeros(n, dtype=bool)
-        last[np.asarray(ends if ends is not None else [n]) - 1] = True
-        moves = params.transmat[:, :k]
-        moves = np.cumsum(moves / np.maximum(moves.sum(axis=1, keepdims=True), TINY), axis=1)
-        start, labels, fresh, uniforms = np.cumsum(params.startprob), np.empty(n, dtype=np.intp), True, rng.random(n)
-        for t in range(n):
-            below = start if fresh else moves[labels[t - 1]]
-            labels[t] = min(int(np.searchsorted(below, uniforms[t] * below[-1], side="right")), k - 1)
-            fresh = bool(last[t])
-        return labels
+    sample = chain_samples.sample
+    sample_sequences = chain_samples.sample_sequences
 
     def law(self, params: ChainParams) -> Law:
         """The parameters as the recursions read them."""
         k = params.startprob.size
         return Law.of(params.startprob, params.transmat[:, :k], params.transmat[:, k] if self.end else None)
 
+    def counted(self, sums: Sums) -> ChainCounts:
+        """Expected counts from what a pass has summed."""
+        return self._counts(sums.first, sums.pairs[0], sums.last)
+
     def _counts(self, first: Array, pairs: Array, last: Array) -> ChainCounts:
         return ChainCounts(first, np.hstack([pairs, last[:, None]]) if self.end else pairs)
 
-    def _of_path(self, path: NDArray[np.intp], k: int, chunk: Chunk, groups: list[Group], collect: Collect) -> ChainCounts:
-        """Counts of given paths, whose one-hot responsibilities go to ``collect``."""
-        ends, weight = _ends_and_weights(chunk)
+    def _of_path(
+        self, path: NDArray[np.intp], k: int, chunk: Chunk, groups: list[Group], collect: Collect, weight: Array
+    ) -> ChainCounts:
+        """Counts of given paths, ``weight`` (s,) each, whose one-hot responsibilities go to ``collect``."""
+        ends = _ends_and_weights(chunk)[0]
         weights = np.repeat(weight, np.diff(ends, prepend=0))
         for span in (span for group in groups for span in group):
             resp = np.zeros((k, span.n))
@@ -272,23 +276,30 @@ class Chain:
 
 def _soft(self: Chain, p: ChainParams, logb: Logb, chunk: Chunk, groups: list[Group], assign: Any, collect: Collect) -> Passed:
     sums = smooth(self.law(p), logb, groups, int(chunk.key[1]), collect)
-    return self._counts(sums.first, sums.pairs[0], sums.last), sums.loglik, sums.loglik
+    return self.counted(sums), sums.loglik, sums.loglik
 
 
 def _hard(self: Chain, p: ChainParams, logb: Logb, chunk: Chunk, groups: list[Group], assign: Any, collect: Collect) -> Passed:
     law, origin = self.law(p), int(chunk.key[1])
     loglik = sum(float(np.add.reduceat(steps, s.begins) @ s.weight) for s, steps in steps_of(law, logb, groups, origin))
-    path = best(law, logb, groups, origin, len(chunk))
-    objective = float(path_values(law, logb, groups, path) @ _ends_and_weights(chunk)[1])
-    return self._of_path(path, p.startprob.size, chunk, groups, collect), objective, loglik
+    path, weight = best(law, logb, groups, origin, len(chunk)), _ends_and_weights(chunk)[1]
+    objective = float(path_values(law, logb, groups, path) @ weight)
+    return self._of_path(path, p.startprob.size, chunk, groups, collect, weight), objective, loglik
 
 
 def _drawn(self: Chain, p: ChainParams, logb: Logb, chunk: Chunk, groups: list[Group], assign: Any, collect: Collect) -> Passed:
     law, (ends, weight) = self.law(p), _ends_and_weights(chunk)
-    path, steps = draw(law, logb, groups, int(chunk.key[1]), assign.uniforms(chunk.key, len(chunk)))
-    objective = float(path_values(law, logb, groups, path) @ weight)
+    times, steps = assign.times(weight), np.zeros(0)
+    counts: Any = None
+    for first in range(0, int(times.max()), TOGETHER):
+        which = range(first, min(first + TOGETHER, int(times.max())))
+        uniforms = np.array([assign.uniforms(chunk.key, len(chunk), j) for j in which])
+        paths, steps = draw(law, logb, groups, int(chunk.key[1]), uniforms)
+        for j, path in zip(which, paths, strict=True):
+            found = self._of_path(path, p.startprob.size, chunk, groups, collect, np.where(times > j, weight / times, 0.0))
+            counts = found if counts is None else counts + found
     loglik = float(np.add.reduceat(steps, np.concatenate([[0], ends[:-1]])) @ weight)
-    return self._of_path(path, p.startprob.size, chunk, groups, collect), objective, loglik
+    return counts, loglik, loglik
 
 
 def _tempered(
@@ -296,8 +307,9 @@ def _tempered(
 ) -> Passed:
     law, origin, beta = self.law(p), int(chunk.key[1]), assign.beta
     loglik = sum(float(np.add.reduceat(steps, s.begins) @ s.weight) for s, steps in steps_of(law, logb, groups, origin))
-    sums = smooth(law.power(beta), lambda rows: beta * logb(rows), groups, origin, collect)
-    return self._counts(sums.first, sums.pairs[0], sums.last), sums.loglik / beta, loglik
+    shaken = np.broadcast_to(assign.shaken(chunk.key, len(chunk), p.startprob.size), (len(chunk), p.startprob.size))
+    sums = smooth(law.power(beta), lambda rows: beta * logb(rows) + shaken[rows], groups, origin, collect)
+    return self.counted(sums), sums.loglik / beta, loglik
 
 
 SEMIRINGS: dict[str, Callable[..., Passed]] = {"sum": _soft, "max": _hard, "draw": _drawn, "power": _tempered}

@@ -10,6 +10,7 @@ pointers (or filtered distributions) found again from where it begins.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,12 +70,16 @@ def _pointers(law: Law, logb: Logb, span: Span, carry: Array, origin: int) -> ND
 
 
 def draw(law: Law, logb: Logb, groups: list[Group], origin: int, uniforms: Array) -> tuple[Path, Array]:
-    """A path of every sequence drawn from its posterior, and log p(x_t | x_<t): (n,) each; ``uniforms`` (n,) in [0, 1)."""
-    path, steps = np.zeros(len(uniforms), dtype=np.intp), np.empty(len(uniforms))
+    """A path of every sequence drawn from its posterior, and log p(x_t | x_<t): (n,) each; ``uniforms`` (n,) in [0, 1).
+
+    Of ``uniforms`` (m, n) there are m draws, paths (m, n), from one pass forward.
+    """
+    several = np.atleast_2d(uniforms)
+    paths, steps = np.zeros(several.shape, dtype=np.intp), np.empty(several.shape[1])
     for group in groups:
         for one in _single(group):
-            _draw(law, logb, one, origin, uniforms, path, steps)
-    return path, steps
+            _draw(law, logb, one, origin, several, paths, steps)
+    return paths.reshape(np.shape(uniforms)), steps
 
 
 def filter_states(law: Law, logb: Logb, groups: list[Group], origin: int, n: int) -> Array:
@@ -88,14 +93,24 @@ def filter_states(law: Law, logb: Logb, groups: list[Group], origin: int, n: int
     return out
 
 
-def _draw(law: Law, logb: Logb, group: Group, origin: int, uniforms: Array, path: Path, steps: Array) -> None:
-    (alphas, found), state = _alphas(law, logb, group, origin), 0
+def states_ahead(law: Law, filtered: Array, ends: NDArray[Any]) -> Array:
+    """``p(z_t | x_1..t-1)`` (n, k), given that the sequence goes on, from ``p(z_t | x_1..t)`` of sequences with these ends."""
+    ahead = np.vstack([law.start, filtered[:-1] @ law.moves.out[0]])
+    ahead[np.concatenate([[0], np.asarray(ends)[:-1]])] = law.start
+    total = ahead.sum(axis=1, keepdims=True)
+    return np.asarray(ahead / np.where(total > 0, total, 1.0))
+
+
+def _draw(law: Law, logb: Logb, group: Group, origin: int, uniforms: Array, paths: Path, steps: Array) -> None:
+    (alphas, found), states = _alphas(law, logb, group, origin), [0] * len(paths)
     for span, each in zip(group, found, strict=True):
         steps[span.rows] = each
     for b in range(len(group) - 1, -1, -1):
         span, alpha = group[b], alphas(b)
         moves, stop = law.logs.moves.part(span.rows), law.logs.stop
-        state = chain_log.draw_back(moves, stop, alpha, 0, span.n, span.final, state, uniforms[span.rows], path[span.rows])
+        for j, (path, draws) in enumerate(zip(paths, uniforms, strict=True)):
+            at, u = path[span.rows], draws[span.rows]
+            states[j] = chain_log.draw_back(moves, stop, alpha, 0, span.n, span.final, states[j], u, at)
 
 
 def _alphas(law: Law, logb: Logb, group: Group, origin: int) -> tuple[Callable[[int], Array], list[Array]]:

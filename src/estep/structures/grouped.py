@@ -102,6 +102,15 @@ class Grouped:
         collect(everything, resp)
         return self.tally(params, resp, chunk), float(objective.sum()), float(loglik.sum())
 
+    def by_group(self, params: GroupedParams, chunk: Chunk) -> tuple[Array, NDArray[np.intp]]:
+        """Log weights of each group, (g, k), and the group of each row, (n,)."""
+        with np.errstate(divide="ignore"):
+            return np.log(params.weights), self._codes(chunk.given, len(chunk)).astype(np.intp)
+
+    def from_groups(self, counts: Array) -> GroupedCounts:
+        """Counts of all groups (g, k) as the structure keeps them."""
+        return GroupedCounts(counts)
+
     def tally(self, params: GroupedParams, resp: Array, chunk: Chunk) -> GroupedCounts:
         """Counts from given (weighted) responsibilities."""
         return GroupedCounts(self._counted(chunk, resp))

@@ -80,6 +80,15 @@ class Iid:
         collect(everything, resp)
         return IidCounts(resp.sum(axis=0)), float(objective.sum()), float(loglik.sum())
 
+    def by_group(self, params: IidParams, chunk: Chunk) -> tuple[Array, None]:
+        """Log weights of each group, (1, k), and which group a row belongs to: all rows are one group."""
+        with np.errstate(divide="ignore"):
+            return np.log(params.weights)[None], None
+
+    def from_groups(self, counts: Array) -> IidCounts:
+        """Counts of all groups (1, k) as the structure keeps them."""
+        return IidCounts(counts[0])
+
     def tally(self, params: IidParams, resp: Array, chunk: Chunk) -> IidCounts:
         """Counts from given (weighted) responsibilities."""
         return IidCounts(resp.sum(axis=0))
@@ -135,10 +144,14 @@ class Iid:
         """Classes in another order."""
         return IidParams(params.weights[order])
 
+    def log_weights(self, params: IidParams) -> Array:
+        """Log class weights (k,), the same for every row."""
+        with np.errstate(divide="ignore"):
+            return np.log(params.weights)
+
     def sample(self, params: IidParams, n: int, rng: np.random.Generator, **where: Any) -> NDArray[np.intp]:
         """``n`` class labels."""
         return rng.choice(params.weights.size, size=n, p=params.weights)
 
     def _logits(self, params: IidParams, logb: Array) -> Array:
-        with np.errstate(divide="ignore"):
-            return (logb.T + np.log(params.weights)[:, None]).T
+        return (logb.T + self.log_weights(params)[:, None]).T

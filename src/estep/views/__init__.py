@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 _HOMES = {
     "Animation": "estep.views.animate",
     "EstimateTable": "estep.views.estimates",
+    "plot_block": "estep.views.block",
     "plot_bound": "estep.views.bound",
     "plot_censored": "estep.views.censored",
     "plot_clusters": "estep.views.plot",
@@ -16,6 +17,7 @@ _HOMES = {
     "plot_imputed": "estep.views.gaps",
     "plot_influence": "estep.views.influence",
     "plot_loadings": "estep.views.heat",
+    "plot_logo": "estep.views.logo",
     "plot_pairs": "estep.views.pairs",
     "plot_patterns": "estep.views.gaps",
     "plot_probability": "estep.views.probability",
@@ -26,6 +28,7 @@ _HOMES = {
     "plot_responsibilities": "estep.views.responsibilities",
     "plot_rootogram": "estep.views.rootogram",
     "plot_selection": "estep.views.plot",
+    "plot_sites": "estep.views.logo",
     "plot_starts": "estep.views.run",
     "plot_table": "estep.views.heat",
     "plot_topics": "estep.views.topic_bars",
@@ -40,6 +43,7 @@ _HOMES = {
 __all__ = [
     "Animation",
     "EstimateTable",
+    "plot_block",
     "plot_bound",
     "plot_censored",
     "plot_clusters",
@@ -48,6 +52,7 @@ __all__ = [
     "plot_imputed",
     "plot_influence",
     "plot_loadings",
+    "plot_logo",
     "plot_pairs",
     "plot_patterns",
     "plot_probability",
@@ -58,6 +63,7 @@ __all__ = [
     "plot_responsibilities",
     "plot_rootogram",
     "plot_selection",
+    "plot_sites",
     "plot_starts",
     "plot_table",
     "plot_topics",
@@ -71,6 +77,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from estep.views.animate import Animation
+    from estep.views.block import plot_block
     from estep.views.bound import plot_bound, plot_halves
     from estep.views.censored import plot_censored
     from estep.views.density import plot_density
@@ -78,6 +85,7 @@ if TYPE_CHECKING:
     from estep.views.gaps import plot_imputed, plot_patterns
     from estep.views.heat import plot_loadings, plot_table
     from estep.views.influence import plot_influence
+    from estep.views.logo import plot_logo, plot_sites
     from estep.views.pairs import plot_pairs, plot_projection
     from estep.views.plot import plot_clusters, plot_selection
     from estep.views.probability import plot_probability, plot_residuals

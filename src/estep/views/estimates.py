@@ -158,14 +158,16 @@ def table_of(estimator: Any, errors: Errors | Bootstrap | None = None, level: fl
     <BLANKLINE>
     """
     if errors is None:
-        named = [("weights", getattr(estimator, "weights_", None)), *_arrays(getattr(estimator, "params_", {}))]
+        params = getattr(estimator, "params_", {})
+        own = None if "transmat" in params else getattr(estimator, "weights_", None)
+        named = [("weights", own), *_arrays(params)]
         found = {name: value for name, value in named if value is not None}
         lines = [line for name, value in found.items() for line in _lines(estimator, name, np.asarray(value, dtype=float))]
         return EstimateTable(tuple(lines), level, "")
     ends = errors.interval(level) if isinstance(errors, Bootstrap) else wald(errors, level)
     lines = []
     for name, value in errors.estimates.items():
-        for line, index in zip(_lines(estimator, name, value), _shown(value), strict=True):
+        for line, index in zip(_lines(estimator, name, value), _shown(name, value), strict=True):
             lower, upper = (float(v) for v in ends[name][index])
             se, tested = float(errors.se[name][index]), _tested(name)
             told = dataclasses.replace(line, se=se, lower=lower, upper=upper, reason=str(errors.reasons[name][index]))
@@ -190,10 +192,11 @@ def _tested(name: str) -> bool:
     return name.rsplit(".", 1)[-1] in ("coefs", "intercepts", "coef", "intercept", "gate_coefs", "gate_intercepts")
 
 
-def _shown(value: Array) -> list[tuple[int, ...]]:
+def _shown(name: str, value: Array) -> list[tuple[int, ...]]:
     """Indices of the entries to show: of symmetric matrices on the last two axes the lower half."""
     every = list(np.ndindex(np.shape(value)))
-    return [index for index in every if index[-1] <= index[-2]] if _symmetric(value) else every
+    half = name.rsplit(".", 1)[-1] not in PROBABILITIES and _symmetric(value)
+    return [index for index in every if index[-1] <= index[-2]] if half else every
 
 
 def _symmetric(value: Array) -> bool:
@@ -204,10 +207,10 @@ def _symmetric(value: Array) -> bool:
 def _lines(estimator: Any, name: str, value: Array) -> Iterator[Line]:
     axes = _axes(estimator, name, value)
     levels = getattr(estimator, "levels_", None)
-    for index in _shown(value):
+    for index in _shown(name, value):
         component, column, at = [], [], -1
         for place, (kind, names, positions) in zip(index, axes, strict=True):
-            if kind == "component":
+            if kind in ("component", "part"):
                 component.append(names[place])
             elif kind == "level" and levels is not None and levels[at] is not None:
                 column.append(str(levels[at][place]) if place < len(levels[at]) else "-")
@@ -217,22 +220,34 @@ def _lines(estimator: Any, name: str, value: Array) -> Iterator[Line]:
         yield Line(name, ", ".join(component), ", ".join(column), float(value[index]))
 
 
+PROBABILITIES = ("weights", "startprob", "transmat", "probs", "mix_weights", "cells")
+"""Parameters every entry of which is shown, though a table of them may be symmetric."""
 Axis = tuple[str, Sequence[str], Sequence[int]]
+MOVES: Mapping[str, str] = {"transmat": "to"}
+"""Parameters of a component whose next axis counts components too, and what leads there."""
 
 
 def _axes(estimator: Any, name: str, value: Array) -> list[Axis]:
     """What each axis of a parameter counts (component, column, level, number), its names, and the columns' positions."""
+    if name == "cells":
+        named = zip(column_names(estimator), estimator.levels_, strict=True)
+        return [("number", [f"{column}={level}" for level in levels], ()) for column, levels in named]
     components, (columns, positions) = component_names(estimator), _columns(estimator, name)
     sizes = (len(components), named_components(estimator.result_))
     groups = getattr(estimator, "groups_", None)
+    parts = getattr(getattr(estimator.result_.model, "family", None), "m", None) if "mix_weights" in estimator.params_ else None
     mixed = len(components) > 1 or hasattr(estimator, "n_components")
     axes: list[Axis] = []
     for axis, size in enumerate(value.shape):
         kinds = [kind for kind, _, _ in axes]
-        if name == "weights" and groups is not None and axis == 0 and value.ndim == 2:
+        if name in MOVES and kinds:
+            axes.append(("number", [*(f"{MOVES[name]} {state}" for state in components), "end"][:size], ()))
+        elif name == "weights" and groups is not None and axis == 0 and value.ndim == 2:
             axes.append(("group", [str(group) for group in groups], ()))
         elif mixed and size in sizes and not {"component", "column", "number"} & {*kinds}:
             axes.append(("component", components, ()))
+        elif parts == size and kinds == ["component"] and name not in ("startprob", "transmat"):
+            axes.append(("part", [f"part {i}" for i in range(size)], ()))
         elif size == len(columns) and ("column" not in kinds or _symmetric(value)):
             axes.append(("column", columns, positions))
         elif name == "gate_coefs" and size == len(columns) + 1:

@@ -19,7 +19,8 @@ import numpy as np
 from estep.core.record import Array
 from estep.inference.distribution import cdf, has_cdf, is_counted
 from estep.views.palette import colours
-from estep.views.plot import INK, SOFT, add_legend, figure_of, new_axes, new_figure, tidy
+from estep.views.plot import INK, SOFT, add_legend, figure_of, new_axes, tidy
+from estep.views.residuals import draw_residuals
 from estep.views.responsibilities import position_of
 from estep.views.values import mixing, numeric_columns, values_of
 from estep.views.words import column_names
@@ -106,31 +107,8 @@ def plot_residuals(estimator: Any, X: Any, column: Any = 0) -> Figure:
     ValueError
         Where the family has no distribution function along the column.
     """
-    from scipy.special import ndtri
-
     at = position_of(column, column_names(estimator))
-    found = pseudo_residuals(estimator, X, at)
-    places = np.flatnonzero(~np.isnan(found))
-    z = found[places]
-    figure = new_figure("plot_residuals", (9.0, 3.8))
-    left, right = figure.subplots(1, 2, width_ratios=(1.6, 1.0))
-    far = np.abs(z) > 3.0
-    left.plot(places[~far], z[~far], ".", markersize=4, color=colours(1)[0], label="rows")
-    if far.any():
-        left.plot(places[far], z[far], "o", markersize=5, color=colours(2)[1], label="beyond 3")
-    for level in (-1.96, 0.0, 1.96):
-        left.axhline(level, color=SOFT, linewidth=1.0, linestyle="-" if level == 0 else (0, (5, 3)))
-    left.set_xlabel("row")
-    left.set_ylabel(f"pseudo-residual of {column_names(estimator)[at]}")
-    add_legend(left, loc="upper right")
-    expected = ndtri((np.arange(len(z)) + 0.5) / len(z))
-    right.plot(expected[[0, -1]], expected[[0, -1]], color=INK, linewidth=1.0)
-    right.plot(expected, np.sort(z), ".", markersize=4, color=colours(1)[0])
-    right.set_xlabel("normal quantiles")
-    right.set_ylabel("residuals in order")
-    tidy(left)
-    tidy(right)
-    return figure
+    return draw_residuals(pseudo_residuals(estimator, X, at), f"pseudo-residual of {column_names(estimator)[at]}")
 
 
 def mixture_cdf(estimator: Any, values: Array, column: int) -> Array:

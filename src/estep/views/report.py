@@ -14,6 +14,7 @@ from estep.core.files import write_whole
 from estep.core.version import VERSION
 from estep.views.estimates import table_of
 from estep.views.frames import Frames
+from estep.views.in_sequences import in_sequences
 from estep.views.player import asset, block, policy
 from estep.views.report_pictures import GALLERY, RUN, Picture, picture_of, pictures
 from estep.views.table import component_rows, facts_of, read_given
@@ -39,8 +40,9 @@ def write_report(
     errors: Any = None,
     findings: Any = None,
     level: float = 0.95,
+    **rows: Any,
 ) -> Path:
-    """Write a fitted mixture as a self-contained HTML page.
+    """Write a fitted mixture, or hidden Markov model, as a self-contained HTML page.
 
     Parameters
     ----------
@@ -48,7 +50,7 @@ def write_report(
         The file; it is replaced whole or not at all.
     estimator : fitted estimator
         With ``result_``.
-    X : array or DataFrame (n, d)
+    X : array or DataFrame (n, d), or list of these
         The training rows, for pictures and counts.
     command : str
         What made the fit, shown at the end.
@@ -64,6 +66,8 @@ def write_report(
         What ``estimator.standard_errors(X)`` returned: adds standard errors and intervals of ``level``.
     findings : Diagnosis, optional
         What ``estimator.diagnose(X)`` returned: adds what was found, with remedies, and what was checked.
+    **rows
+        Of a hidden Markov model ``sequence``, ``lengths`` and ``time``, as in its ``fit``.
 
     Returns
     -------
@@ -78,7 +82,7 @@ def write_report(
     path = Path(path)
     estimator = in_groups(estimator, by)
     told: dict[str, Any] = {"command": command, "selection": selection, "names": names, "frames": frames}
-    write_whole(path, report_html(estimator, X, **told, errors=errors, findings=findings, level=level).encode())
+    write_whole(path, report_html(estimator, X, **told, errors=errors, findings=findings, level=level, **rows).encode())
     return path
 
 
@@ -93,13 +97,15 @@ def report_html(
     errors: Any = None,
     findings: Any = None,
     level: float = 0.95,
+    **rows: Any,
 ) -> str:
     """The page as text; arguments as for ``write_report``."""
     from markupsafe import Markup
 
+    estimator, X = in_sequences(estimator, X, **rows)
     style, script = asset("page.css") + asset("player.css"), asset("player.js") if frames is not None else ""
     seen = _given(estimator, X)
-    header, rows, shared = component_rows(estimator, seen)
+    header, lines, shared = component_rows(estimator, seen)
     run, gallery = list(pictures(RUN, estimator, X)), list(pictures(GALLERY, estimator, X))
     chosen = None if selection is None else picture_of(lambda: _curves(selection), _about_selection(selection), "", 0)
     return str(
@@ -114,10 +120,10 @@ def report_html(
             cells=None if selection is None else cells_of(selection),
             estimates=None if errors is None else _estimates(estimator, errors, level),
             findings=None if findings is None else _findings(findings),
-            components={"header": header, "rows": rows, "shared": [line for line in shared if line]},
+            components={"header": header, "rows": lines, "shared": [line for line in shared if line]},
             pictures={"selection": chosen},
             gallery=gallery,
-            run=run,
+            run={"pictures": run, "told": estimator.result_.told()},
             player=None if frames is None else Markup(block(frames)),
             command=command,
             sections=_sections(

@@ -123,6 +123,16 @@ def _probability(estimator: Any, X: Any) -> Figure:
     return plot_probability(estimator, X)
 
 
+def _over_time(estimator: Any, X: Any) -> Figure:
+    figure: Figure = estimator.plot(X)
+    return figure
+
+
+def _residuals(estimator: Any, X: Any) -> Figure:
+    figure: Figure = estimator.plot_residuals(X, kind="forecast")
+    return figure
+
+
 def _trace(estimator: Any, X: Any) -> Figure:
     from estep.views.run import plot_trace
 
@@ -137,6 +147,17 @@ def _starts(estimator: Any, X: Any) -> Figure:
 
 def _mixture(estimator: Any) -> bool:
     return hasattr(estimator, "predict_proba")
+
+
+def _sequential(estimator: Any) -> bool:
+    """Whether rows come in sequences, so that what is drawn of single rows alone does not suit."""
+    return hasattr(estimator, "decode")
+
+
+def _has_residuals(estimator: Any) -> bool:
+    if not _sequential(estimator) or not hasattr(estimator, "plot_residuals"):
+        return False
+    return has_cdf(estimator.result_.model.family, 0, int(estimator.n_features_in_))
 
 
 def _columns(estimator: Any) -> int:
@@ -156,7 +177,8 @@ def _has_profile(estimator: Any) -> bool:
 
 def _one_law(estimator: Any, counted: bool) -> bool:
     """Whether one column of numbers, counts or not, has weights over all rows and a distribution function."""
-    if not _mixture(estimator) or int(estimator.n_features_in_) != 1 or _columns(estimator) != 1:
+    one = _mixture(estimator) and int(estimator.n_features_in_) == 1 == _columns(estimator)
+    if not one or _sequential(estimator):
         return False
     family = getattr(estimator.result_.model, "family", None)
     suits = is_counted(family, 0) is counted and has_cdf(family, 0, 1)
@@ -182,13 +204,25 @@ def _of_components(estimator: Any) -> str:
 
 GALLERY: tuple[Drawing, ...] = (
     Drawing(
+        _sequential,
+        _over_time,
+        lambda e: f"Columns over time in the colours of the most probable path, probabilities and moves of {_of_components(e)}",
+        "Rows over time in the colours of the most probable path, probabilities of states, and moves between them.",
+    ),
+    Drawing(
+        _has_residuals,
+        _residuals,
+        lambda e: f"Pseudo-residuals of {column_names(e)[0]} given the rows before, their normal Q-Q plot and autocorrelations",
+        "Forecast pseudo-residuals: independent and standard normal where the model holds.",
+    ),
+    Drawing(
         lambda e: _mixture(e) and 1 <= _columns(e) <= 2,
         _clusters,
         lambda e: f"Rows of {_drawn(e)} coloured by component, with {_of_components(e)}",
         "Rows coloured by their responsibilities; ellipses hold one and two standard deviations of a component.",
     ),
     Drawing(
-        lambda e: _normal(e) and _columns(e) == 2,
+        lambda e: _normal(e) and _columns(e) == 2 and not _sequential(e),
         _density,
         lambda e: f"Contours of the fitted density over {_drawn(e)}",
         "The fitted density: each contour holds the share of the distribution that is written on it.",
@@ -218,7 +252,7 @@ GALLERY: tuple[Drawing, ...] = (
         "Profiles of the components.",
     ),
     Drawing(
-        lambda e: _many(e) and int(e.n_features_in_) == 1 == _columns(e),
+        lambda e: _many(e) and int(e.n_features_in_) == 1 == _columns(e) and not _sequential(e),
         _responsibilities,
         lambda e: f"Share of each component along {column_names(e)[0]}",
         "Responsibilities: to which component a row belongs, along the column.",

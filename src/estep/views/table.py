@@ -139,7 +139,7 @@ def _criteria(estimator: Any, seen: Given | None) -> Iterator[tuple[str, str]]:
     result: Result = estimator.result_
     yield "log-likelihood", number(result.loglik)
     if not math.isclose(result.objective, result.loglik, rel_tol=SAME, abs_tol=SAME):
-        what = "log-likelihood plus log prior" if result.model.prior is not None else "classification log-likelihood"
+        what = dict(result.account).get("climbs", "log-likelihood plus log prior")
         yield "objective", f"{number(result.objective)} ({what})"
     yield "free parameters", str(result.n_free)
     bic, aic = _bic_aic(result.loglik, result.n_free, result.n)

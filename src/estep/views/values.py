@@ -12,6 +12,7 @@ import numpy as np
 
 from estep.core.record import Array
 from estep.models.latent import encoded
+from estep.views.in_sequences import InSequences
 from estep.views.words import overall_weights
 
 MOST_POINTS = 20_000
@@ -25,7 +26,7 @@ def some_rows(estimator: Any, X: Any) -> tuple[Array, Array]:
     if n <= MOST_POINTS:
         return values_of(estimator, X), np.asarray(estimator.predict_proba(X))
     some = np.sort(np.random.default_rng(0).choice(n, MOST_POINTS, replace=False))
-    if isinstance(estimator, ByGroup):
+    if isinstance(estimator, ByGroup | InSequences):
         return values_of(estimator, X)[some], estimator.predict_proba(X)[some]
     part = X.iloc[some] if hasattr(X, "iloc") else X[some]
     return values_of(estimator, part), np.asarray(estimator.predict_proba(part))

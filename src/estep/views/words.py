@@ -44,12 +44,12 @@ def inner_family(result: Result) -> Any:
 
 def is_noisy(result: Result) -> bool:
     """Whether the last class is a noise component."""
-    return isinstance(result.model.family, WithNoise)
+    return isinstance(getattr(result.model, "family", None), WithNoise)
 
 
 def named_components(result: Result) -> int:
     """Number of components without the noise."""
-    return int(result.model.k) - int(is_noisy(result))
+    return int(getattr(result.model, "k", 1)) - int(is_noisy(result))
 
 
 def column_names(estimator: Any) -> list[str]:

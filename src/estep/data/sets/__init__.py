@@ -29,6 +29,8 @@ nitric_oxide    88     burns of ethanol: nitric oxide in the exhaust, equivalenc
 poll            944    American National Election Study 1996: left (1) to right (7) of oneself, Clinton and Dole, party 0
                        (strong Democrat) to 6 (strong Republican), expected vote, age, education 1 (grades) to 7 (PhD),
                        income 1 to 24, days a week of news on television; as in statsmodels ``anes96``, public domain
+promoters       18     promoters of E. coli genes, 105 letters each, and where the protein CRP binds them: first of 22
+                       letters, from 1; Stormo & Hartzell (1989), PNAS 86:1183
 seizures        140    seizures of a child with epilepsy, hours watched that day, treated 0 or 1, day; Wang et al. (1996),
                        Biometrics 52:381
 stouffer_toby   16     216 answers to four questions on role conflict, 1 particularistic and 2 universalistic, as patterns
@@ -55,7 +57,7 @@ def names() -> list[str]:
     """The names that ``load`` knows.
 
     >>> len(names()), names()[:3]
-    (20, ['ability', 'airquality', 'banknote'])
+    (21, ['ability', 'airquality', 'banknote'])
     """
     files = (entry.name for entry in resources.files(__name__).iterdir())
     return sorted(file.removesuffix(".csv") for file in files if file.endswith(".csv"))
