@@ -76,7 +76,7 @@ def _compared(size: int, case: str, data: Any, model: Any, params: Any, plan: Pl
     ratio = measure.ratio(passes["dense"], passes["tree"])
     goal = PASS_GOAL.get((data.x.shape[1], size))
     yield _line(case, "a dense pass", "ms a pass", [1e3 * t for t in passes["tree"]], [1e3 * one], ratio, goal)
-    words = f"{tree.passes} passes ({_rows_read(tree)} of the rows) against {how}"
+    words = f"{len(tree.trace)} passes ({tree.passes} over the rows) against {how}"
     whole = _line(case, "a dense fit", "s", [ours], [theirs], theirs / ours, FIT_GOAL[size])
     yield dataclasses.replace(whole, note=words)
     best = estep.fit(model, data, tree.params, accelerate="squarem", tol=1e-11, max_iter=30)
@@ -88,11 +88,6 @@ def _compared(size: int, case: str, data: Any, model: Any, params: Any, plan: Pl
 def _line(case: str, rival: str, unit: str, ours: list[float], theirs: list[float], ratio: float, goal: float | None) -> Line:
     met, words = (None, "") if goal is None else (ratio >= goal, f">= {goal:g}x")
     return Line(ROW, case, rival, unit, statistics.median(ours), statistics.median(theirs), ratio, goal=words, met=met)
-
-
-def _rows_read(tree: Any) -> int:
-    """How many of its passes read every row."""
-    return int(tree.state.nodes.looks)
 
 
 def _passes(model: Any, data: Any, tree: Any, plan: Plan) -> dict[str, list[float]]:

@@ -19,9 +19,11 @@ from estep.models.latent import Latent
 from estep.models.plsa import Plsa
 from estep.models.saturated import CellProbs, Saturated, table_cells
 from estep.structures.chain import Chain
+from estep.structures.factorial import FactorialChain
 from estep.structures.gated import Gated
 from estep.structures.grouped import Grouped
 from estep.structures.iid import Iid
+from estep.structures.semimarkov import SemiMarkov
 from tests.every_family import CASES, Case, with_gaps
 
 ROWS = 90
@@ -110,6 +112,8 @@ def structured() -> Iterator[Problem]:
         yield mixture(named(name), Chain(), f"{name} in a chain", ends=ends)
     yield mixture(named("Normal"), Chain(end=True), "Normal in a chain with ends, gaps and weights", gaps=0.1, ends=ends,
                   weight=np.repeat([1.0, 2.0, 1.0, 3.0], np.diff(ends, prepend=0)))  # fmt: skip
+    yield mixture(named("Normal"), SemiMarkov(law.Geometric()), "Normal in a semi-Markov chain", ends=ends)
+    yield mixture(named("Poisson"), FactorialChain((2, 1)), "Poisson under two chains", ends=ends)
     yield mixture(named("Normal"), None, "Normal with gaps and weights", gaps=0.1, weight=WEIGHT)
 
 

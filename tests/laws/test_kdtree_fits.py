@@ -66,7 +66,7 @@ def same_end(model, data, params, how=KDTREE, goal=GOAL, tol=1e-9):
 @pytest.mark.parametrize("code", ["VVV", "EII", "VVI", "EEE", "VEV"])
 def test_the_end_is_that_of_plain_em_for_every_structure(code):
     plain, tree = same_end(*begun(clusters(), code))
-    assert tree.passes >= len(tree.trace)
+    assert tree.passes < len(tree.trace) / 2  # most of its passes read no rows
     assert np.allclose(tree.params.family.means, plain.params.family.means, atol=0.02)
 
 
@@ -83,6 +83,7 @@ def test_few_of_the_passes_read_the_rows():
     assert result.converged
     assert len(seen) > 100
     assert sum(reads >= ROWS for reads in seen) <= 12
+    assert result.passes <= 12
     assert {POINTS, CORRECTED, ROWS, SETTLED_ROWS} <= set(seen)
 
 

@@ -299,7 +299,9 @@ def test_refusals() -> None:
         SemiMarkov(families.Poisson()).bound(9).prior(2, {"durations": -1.0})
     held = np.full((2, 2), 0.5)
     with pytest.raises(ValueError, match="the topology has no such move"):
-        SemiMarkov(families.Geometric()).bound(9).support(SemiMarkov(families.Geometric()).bound(9).start(2), Constraints({"transmat": held}))
+        SemiMarkov(families.Geometric()).bound(9).support(
+            SemiMarkov(families.Geometric()).bound(9).start(2), Constraints({"transmat": held})
+        )
 
 
 def test_a_fit_of_a_sample_finds_its_durations() -> None:

@@ -164,3 +164,24 @@ def test_the_report_shows_intervals_and_findings(hostile: Any, tmp_path: Path) -
     bare = report_html(fitted, table)
     assert "#estimates" not in bare
     assert "#findings" not in bare
+
+
+def test_estimates_without_errors_have_tables_too() -> None:
+    x = pd.DataFrame({"a": [0.0, 0.2, 5.0, 5.2], "b": [1.0, 1.2, 7.0, 7.2]})
+    clusters = estep.KMeans(2, random_state=0).fit(x)
+    frame = clusters.to_frame()
+    assert frame["column"].tolist() == ["a", "b", "a", "b"] and frame["component"].tolist() == ["0", "0", "1", "1"]
+    assert "cluster" in clusters.to_markdown() and clusters.to_latex().startswith(r"\begin{tabular}")
+    with pytest.raises(TypeError, match="KMeans has no standard errors; leave the rows out"):
+        clusters.to_frame(x)
+    counts = np.array([[5, 0, 1], [0, 4, 3], [6, 1, 0]])
+    topics = estep.PLSA(2, random_state=0).fit(counts)
+    assert {"topics", "documents"} == set(topics.to_frame()["parameter"])
+
+
+def test_symmetric_tables_of_probabilities_are_shown_whole() -> None:
+    x = np.repeat([[0.0], [9.0], [0.0], [9.0]], 10, axis=0) + np.random.default_rng(0).normal(size=(40, 1))
+    moves = [[0.9, 0.1], [0.1, 0.9]]
+    fit = estep.GaussianHMM(2, fixed={"transmat": moves}, random_state=0).fit(x)
+    shown = fit.to_frame()
+    assert (shown["parameter"] == "transmat").sum() == 4  # a covariance matrix would show three

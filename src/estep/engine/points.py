@@ -26,7 +26,7 @@ class NodesMemory:
 
     ``passes`` were made since, of ``span`` at most; ``fresh`` where the next is the first, whose gain means nothing. ``rate``
     is that of plain EM, remembered through leaps. ``left`` and ``height`` (nats) belong to the last pass over the rows,
-    ``foreseen`` to the next. ``looks`` counts those passes.
+    ``foreseen`` to the next.
     """
 
     at: Any
@@ -39,7 +39,6 @@ class NodesMemory:
     left: Any
     height: Any
     foreseen: Any
-    looks: Any
 
 
 class Points:
@@ -77,7 +76,7 @@ def less(stats: Any, own: Any) -> Any:
 def memory_of(at: Any, rung: int, reads: int) -> NodesMemory:
     """A memory that has seen nothing."""
     none, inf, few = np.int64(0), np.float64(np.inf), np.int64(SPAN)
-    return NodesMemory(at, np.int64(rung), np.int64(reads), none, np.True_, few, np.float64(0.0), inf, -inf, -inf, none)
+    return NodesMemory(at, np.int64(rung), np.int64(reads), none, np.True_, few, np.float64(0.0), inf, -inf, -inf)
 
 
 def in_chunks(points: Any) -> list[Chunk]:

@@ -31,7 +31,7 @@ from estep.engine.presets import Variant
 from estep.engine.restart import SAME, Plan, Start, Trial, begun, continued, fit_starts
 from estep.engine.run import Control, close
 
-LOOK = 16
+LOOK = 24
 """Passes after which a move is judged."""
 
 

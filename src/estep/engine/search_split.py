@@ -32,7 +32,7 @@ from estep.core.result import Result
 from estep.engine.search import Climb, Fit, require
 from estep.engine.tallied import fitted_to
 
-MOVES = 5
+MOVES = 10
 SIDE = 0.95
 """Share of a row that goes to its side of the plane."""
 Move = tuple[int, int, int]

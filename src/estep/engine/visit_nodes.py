@@ -15,7 +15,7 @@
                 after convergence what is left did not shrink by SHRINKS: finer points. Converged with at most tol left: the
                 end. Where points are nearly as many as the rows, these alone are read to the end
 
-Early passes are coarse and later ones finer, and the end was measured on all rows. On given points the objective is smooth and
+Passes over points are no passes over the data, and not counted as such. Early ones are coarse and later ones finer, and the end was measured on all rows. On given points the objective is smooth and
 cannot fall: leaps and Aitken's rule work as ever, and a fall beyond rounding ends the run as one of plain EM does. Where a
 component collapses on points, finer ones, in the end the rows, decide.
 
@@ -135,8 +135,6 @@ class KdTree:
             seen = found.sum(model, plane, state.params, assign)
         except ImpossibleRow:
             return total(model, data, state.params, assign)
-        if plane is not data:
-            data.passes += 1
         if int(state.nodes.reads) == CORRECTED:
             missed = found.missed(model, plane, state.nodes.at, assign)
             stats = brought(model, missed.stats, seen.stats) + seen.stats
@@ -157,9 +155,6 @@ class KdTree:
         memory, reads = before.nodes, int(before.nodes.reads)
         if led.status not in (Status.RUNNING, Status.DEGENERATE) and not led.status.converged:
             return led
-        if self.reads_rows(data, before):
-            seen = dataclasses.replace(led.state.nodes, looks=np.int64(int(memory.looks) + 1))
-            led = dataclasses.replace(led, state=dataclasses.replace(led.state, nodes=seen))
         if bool(memory.fresh) and led.status is not Status.DEGENERATE:
             aged = dataclasses.replace(led.state.nodes, fresh=np.False_)
             state = dataclasses.replace(led.state, stop=before.stop, nodes=aged)
@@ -250,7 +245,7 @@ class KdTree:
         """On with something else to read, from ``ahead`` (else ``at``): another objective, whose gains begin anew."""
         state, zero = led.state, np.int64(0)
         stop = dataclasses.replace(state.stop, gain=np.float64(np.nan), calm=zero, flat=zero, trembles=zero)
-        kept = {name: getattr(state.nodes, name) for name in ("span", "rate", "left", "height", "looks")}
+        kept = {name: getattr(state.nodes, name) for name in ("span", "rate", "left", "height")}
         state = dataclasses.replace(
             state,
             params=at if ahead is None else ahead,

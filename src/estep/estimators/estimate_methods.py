@@ -22,6 +22,8 @@ def estimates_of(
     from estep.views.estimates import table_of
 
     if errors is None and (rows or keywords):
+        if not hasattr(self, "standard_errors"):
+            raise TypeError(f"{type(self).__name__} has no standard errors; leave the rows out, and estimates stand alone")
         errors = self.standard_errors(*rows, **keywords)
     return table_of(self, errors, level)
 

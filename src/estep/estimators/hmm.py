@@ -173,6 +173,8 @@ class HMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     summary = sequence_inference.summary
     title = property(sequence_methods.title)
     plot = sequence_pictures.plot
+    plot_states = sequence_pictures.plot_states
+    plot_emissions = sequence_pictures.plot_emissions
     plot_residuals = sequence_inference.plot_residuals
     save = methods.save
     partial_fit = streaming.partial_fit
@@ -304,6 +306,8 @@ class GaussianHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     summary = sequence_inference.summary
     title = property(sequence_methods.title)
     plot = sequence_pictures.plot
+    plot_states = sequence_pictures.plot_states
+    plot_emissions = sequence_pictures.plot_emissions
     plot_residuals = sequence_inference.plot_residuals
     save = methods.save
     partial_fit = streaming.partial_fit

@@ -128,6 +128,8 @@ class PoissonHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     summary = sequence_inference.summary
     title = property(sequence_methods.title)
     plot = sequence_pictures.plot
+    plot_states = sequence_pictures.plot_states
+    plot_emissions = sequence_pictures.plot_emissions
     plot_residuals = sequence_inference.plot_residuals
     save = methods.save
     partial_fit = streaming.partial_fit
@@ -252,6 +254,8 @@ class CategoricalHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     summary = sequence_inference.summary
     title = property(sequence_methods.title)
     plot = sequence_pictures.plot
+    plot_states = sequence_pictures.plot_states
+    plot_emissions = sequence_pictures.plot_emissions
     plot_residuals = sequence_inference.plot_residuals
     save = methods.save
     partial_fit = streaming.partial_fit
@@ -384,6 +388,8 @@ class GMMHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     summary = sequence_inference.summary
     title = property(sequence_methods.title)
     plot = sequence_pictures.plot
+    plot_states = sequence_pictures.plot_states
+    plot_emissions = sequence_pictures.plot_emissions
     plot_residuals = sequence_inference.plot_residuals
     save = methods.save
     partial_fit = streaming.partial_fit

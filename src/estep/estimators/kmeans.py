@@ -27,6 +27,7 @@ from estep.engine.passing import passing_result
 from estep.engine.presets import PRESETS
 from estep.engine.restart import Start, fit_starts
 from estep.engine.run import Control
+from estep.estimators import estimate_methods as estimates
 from estep.estimators import methods, pictures, streaming
 from estep.estimators.fitting import seed_of
 from estep.estimators.rows import Arguments, Rows, Target, read_rows, require_enough
@@ -148,6 +149,10 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportM
     plot = pictures.plot
     animate = pictures.animate
     save = methods.save
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
     partial_fit = streaming.partial_fit
     _ignores_y = _hard = True
 

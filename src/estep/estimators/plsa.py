@@ -22,6 +22,7 @@ from estep.engine.presets import variant_of
 from estep.engine.restart import Start, fit_starts
 from estep.engine.run import Control
 from estep.engine.stop import AllPasses
+from estep.estimators import estimate_methods as estimates
 from estep.estimators import methods, own_pictures, streaming
 from estep.estimators.counts import COUNTS, document_of, held_out_score, read_counts, thinned
 from estep.estimators.fitting import seed_of
@@ -192,6 +193,10 @@ class PLSA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, CallbackSupportMix
 
     plot = own_pictures.plot_topics
     save = methods.save
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
     partial_fit = streaming.partial_fit_topics
 
     def published_as(self, result: Result) -> dict[str, Any]:

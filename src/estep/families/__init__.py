@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 # A family takes one line here, one in ``__all__`` and one under TYPE_CHECKING (for type checkers), in alphabetical order.
 _HOMES = {
-    "AdditiveNormal": "estep.families.additive_normal",
     "Bernoulli": "estep.families.bernoulli",
     "Beta": "estep.families.beta",
     "Binomial": "estep.families.binomial",
@@ -45,7 +44,6 @@ _HOMES = {
 }
 
 __all__ = [
-    "AdditiveNormal",
     "Bernoulli",
     "Beta",
     "Binomial",
@@ -83,7 +81,6 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from estep.families.additive_normal import AdditiveNormal
     from estep.families.bernoulli import Bernoulli
     from estep.families.beta import Beta
     from estep.families.binomial import Binomial

@@ -46,9 +46,7 @@ def active_pass(
     (d, n), k = z.shape, len(offset)
     sums = np.zeros((k, 1 + d + d * (d + 1) // 2))
     counts = np.zeros(log_weights.shape)
-    most = 0
-    for r in range(n):
-        most = max(most, start[r + 1] - start[r])
+    most = (start[1:] - start[:-1]).max()
     u, logs = np.empty((most, d)), np.empty(most)
     objective = 0.0
     for r in range(n):

@@ -200,14 +200,14 @@ class Motif:
         """Log ratios of every window, and codes with ``size`` for unknown."""
         if chunk.ends is None:
             raise ValueError("a motif needs to know where sequences end: give ends to the data (Memory(x, ends=...))")
-        ends = np.asarray(chunk.ends, dtype=np.int64)
-        codes = np.where(chunk.x < 0, self.size, chunk.x).astype(np.int64)
-        weight = np.ones(len(ends)) if chunk.weight is None else np.asarray(chunk.weight, dtype=float)[ends - 1]
-        open = room(ends, self.width) if chunk.given is None else room(ends, self.width) + chunk.given
+        kept = (
+            remembered(chunk, ("motif", self.width, self.size), lambda: self._read(chunk)) if chunk.keep else self._read(chunk)
+        )
+        codes, open, ends, weight, row_weight = kept
         logs = self._log_ratios(params)
         ratios = np.empty((len(logs), codes.size))
         windows.window_ratios(codes, open, logs, ratios)
-        return MotifText(ratios, open, ends, weight, self.width), codes
+        return MotifText(ratios, open, ends, weight, row_weight, self.width), codes
 
     def counted(self, text: MotifText, codes: NDArray[np.int64], placed: PlacedSites) -> MotifStats:
         """Statistics from given posteriors of places, such as shifted ones."""
@@ -234,6 +234,14 @@ class Motif:
         return codes, labels
 
     # --- the parts ---
+
+    def _read(self, chunk: Chunk) -> tuple[NDArray[np.int64], Array, NDArray[np.int64], Array, Array]:
+        """What of a chunk hangs on no parameter: codes, openness, ends, weights of sequences and of rows."""
+        ends = np.asarray(chunk.ends, dtype=np.int64)
+        codes = np.where(chunk.x < 0, self.size, chunk.x).astype(np.int64)
+        weight = np.ones(len(ends)) if chunk.weight is None else np.asarray(chunk.weight, dtype=float)[ends - 1]
+        open = room(ends, self.width) if chunk.given is None else room(ends, self.width) + chunk.given
+        return codes, open, ends, weight, np.repeat(weight, np.diff(ends, prepend=0))
 
     def _placed(self, text: MotifText, params: MotifParams, chunk: Chunk, assign: Any) -> PlacedSites:
         semiring = getattr(assign, "semiring", None)

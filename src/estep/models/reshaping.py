@@ -36,7 +36,9 @@ def moved(self: Any, params: Any, component: int, row: Any) -> Any:
     """
     seat = getattr(self.family, "seat", None)
     if seat is None:
-        raise TypeError(f"{type(self.family).__name__} has no seat(params, component, row), by which a component moves to a row")
+        raise TypeError(
+            f"{type(self.family).__name__} has no seat(params, component, row), by which a component moves to a row"
+        )
     encode, block = getattr(self.family, "encode", None), row[None] if isinstance(row, np.ndarray) else row
     fits = np.array(self.family.log_density(params.family, encode(block) if encode else block))[0, : self.named]
     fits[component] = -np.inf

@@ -38,12 +38,16 @@ Ends = NDArray[np.int64]
 
 @dataclasses.dataclass(frozen=True)
 class MotifText:
-    """A block of sequences as laws of places see it: log ratios (S, n), openness (n,), ends and weights of sequences (s,)."""
+    """A block of sequences as laws of places see it: log ratios (S, n), openness (n,), ends and weights of sequences (s,).
+
+    ``row_weight`` (n,) is the weight of its sequence for each row.
+    """
 
     ratios: Array
     open: Array
     ends: Ends
     weight: Array
+    row_weight: Array
     width: int
 
     @property
@@ -55,11 +59,6 @@ class MotifText:
     def begins(self) -> Ends:
         """First row of each sequence."""
         return np.concatenate([np.zeros(1, dtype=np.int64), self.ends[:-1]])
-
-    @property
-    def row_weight(self) -> Array:
-        """The weight of its sequence for each row, (n,)."""
-        return np.repeat(self.weight, np.diff(self.ends, prepend=0))
 
     def summed(self, values: Array) -> Array:
         """Sums of values of rows over each sequence, (s,)."""

@@ -31,9 +31,9 @@ BLOCK = 1 << 18
 """Values of the largest array: words of a block times windows."""
 FEWEST = 64
 """Words of a block at least: a matrix product with fewer rows is slow."""
-PAIRS = 1 << 27
+PAIRS = 1 << 25
 """Words times windows that are looked at; of more words as many are drawn at random."""
-WINDOWS = 1 << 16
+WINDOWS = 1 << 14
 """Windows by which words are ranked; of more sequences as many are drawn at random. The runs that follow see all."""
 NEAR = 3
 """Words that begin within so many letters of a better one are left out: shifts of the motif are tried after the fit."""

@@ -39,7 +39,8 @@ FARTHEST = 1 << 18
 """Longest duration to which a tail is summed."""
 NEGLIGIBLE = -40.0
 """Log of the share of a tail below which the rest of it is left out: e^-40 is below rounding."""
-STEPS = 25
+STEPS = 10
+"""Steps of the lower bound before q is climbed."""
 TYPICAL = 10.0
 """Mean duration at which a law begins."""
 

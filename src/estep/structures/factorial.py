@@ -138,7 +138,7 @@ class FactorialChain:
         """Why there is no recursion for ``assign``, or an empty text."""
         if getattr(assign, "semiring", None) in SEMIRINGS:
             return ""
-        return f"assign={assign.name!r}: factorial chains have no recursion for it; they take {sorted(SEMIRINGS)} ({TAGS})"
+        return f"assign={assign.name!r}: factorial chains have no recursion for it; they take {TAGS}; use algorithm='em'"
 
     def infer(self, params: FactorialParams, logb: Logb, chunk: Chunk, assign: Assign, collect: Collect) -> Passed:
         """Counts, objective and log-likelihood of a chunk; weighted responsibilities go to ``collect``."""
@@ -261,6 +261,14 @@ class FactorialChain:
             share += now
             now = law.ahead(now)
         return np.asarray(share / share.sum())
+
+    def occupancy(self, counts: FactorialCounts) -> Array:
+        """Expected rows of each combination, (k,), as if the chains were in their states independently."""
+        rows, shares = 1.0, np.ones(1)
+        for first, pairs in zip(counts.first, counts.pairs, strict=True):
+            own = first + pairs.sum(axis=0)
+            rows, shares = float(own.sum()), np.kron(shares, own / max(float(own.sum()), TINY))
+        return np.asarray(rows * shares)
 
     def adopt(self, name: str, value: Array, k: int, argument: str) -> Array:
         """A user's array for one parameter; raises ValueError naming ``argument``."""

@@ -82,6 +82,58 @@ def communicating_classes(transmat: Array) -> list[StateClass]:
 
     >>> moves = np.array([[0.5, 0.5, 0], [0, 0, 1], [0, 1, 0]])
     >>> [(c.states.tolist(), c.closed, c.period) for c in communicating_classes(moves)]
+    [([0], False, 1), ([1, 2], True, 2)]
+    """
+    reach, left, found = reachable(transmat), np.ones(len(transmat), dtype=bool), []
+    for i in range(len(transmat)):
+        if left[i]:
+            states = np.flatnonzero(reach[i] & reach[:, i])
+            left[states] = False
+            found.append(StateClass(states, bool(reach[i].sum() == states.size), period(transmat, states)))
+    return found
+
+
+def period(transmat: Array, states: States) -> int:
+    """Greatest common divisor of the lengths of ways back, of a communicating class; 0 where there is no way back."""
+    inside = np.asarray(transmat)[np.ix_(states, states)] > 0
+    level, front, d = np.full(states.size, -1), [0], 0
+    level[0] = 0
+    while front:
+        i = front.pop()
+        for j in np.flatnonzero(inside[i]).tolist():
+            if level[j] < 0:
+                level[j] = level[i] + 1
+                front.append(j)
+            else:
+                d = math.gcd(d, abs(int(level[i] + 1 - level[j])))
+    return d
+
+
+def stationary_of(transmat: Array, states: States) -> Array:
+    """The stationary distribution of a closed class, (k,), zero outside it.
+
+    >>> oz = np.array([[0.5, 0.25, 0.25], [0.5, 0.0, 0.5], [0.25, 0.25, 0.5]])
+    >>> stationary_of(oz, np.arange(3)).round(12).tolist()
+    [0.4, 0.2, 0.4]
+    """
+    moves, m = np.array(transmat, dtype=float)[np.ix_(states, states)], len(states)
+    for n in range(m - 1, 0, -1):  # the chain watched in states 0..n - 1 only
+        moves[:n, n] /= moves[n, :n].sum()
+        moves[:n, :n] += np.outer(moves[:n, n], moves[n, :n])
+    share = np.ones(m)
+    for n in range(1, m):
+        share[n] = share[:n] @ moves[:n, n]
+    out = np.zeros(len(transmat))
+    out[states] = share / share.sum()
+    return out
+
+
+def absorption(transmat: Array) -> Absorption:
+    """Probabilities of ending in each closed class, and the expected number of steps until then.
+
+    >>> gambler = np.array([[1.0, 0, 0, 0], [0.5, 0, 0.5, 0], [0, 0.5, 0, 0.5], [0, 0, 0, 1.0]])
+    >>> found = absorption(gambler)
+    >>> found.probabilities[:, 0].round(6).tolist(), found.times.round(6).tolist()
     ([1.0, 0.666667, 0.333333, 0.0], [0.0, 2.0, 2.0, 0.0])
     """
     moves = np.asarray(transmat, dtype=float)

@@ -105,7 +105,7 @@ class SemiMarkov:
     absorbing: tuple[int, ...] = ()
     censored: bool = True
     length: float = 100.0
-    rows: int = 100
+    rows: int = 1
     settings: ClassVar[tuple[str, ...]] = ("startprob", "transmat", "durations")
 
     def __post_init__(self) -> None:
@@ -123,6 +123,11 @@ class SemiMarkov:
     def exchangeable(self) -> bool:
         """Whether states may be renamed."""
         return self.topology == "full" and not self.absorbing
+
+    @property
+    def reach(self) -> int:
+        """The longest duration that may be seen in sequences of up to ``rows`` rows."""
+        return min(self.durations.last or self.rows, self.rows)
 
     @property
     def durations(self) -> DurationLaw:
@@ -163,13 +168,13 @@ class SemiMarkov:
             raise ValueError(why)
         counts, resp, objective, loglik = SEMIRINGS[assign.semiring](self, params, logb, chunk, assign)  # type: ignore[attr-defined]
         collect(slice(0, len(chunk)), resp)
-        return counts, objective, loglik
+        return dataclasses.replace(counts, lengths=counts.lengths.padded(self.reach)), objective, loglik
 
     def refuses(self, assign: Any) -> str:
         """Why there is no recursion for ``assign``, or an empty text."""
         if getattr(assign, "semiring", None) in SEMIRINGS:
             return ""
-        return f"assign={assign.name!r}: a semi-Markov chain has no recursion for it; it takes {sorted(SEMIRINGS)} ({TAGS})"
+        return f"assign={assign.name!r}: a semi-Markov chain has no recursion for it; it takes {TAGS}; use algorithm='em'"
 
     def tally(self, params: SemiMarkovParams, resp: Array, chunk: Chunk) -> SemiMarkovCounts:
         """Counts of the path of the largest of given (weighted) responsibilities; rows without any go with those before."""
@@ -178,7 +183,8 @@ class SemiMarkov:
         at = np.maximum.accumulate(np.where(told, np.arange(len(path)), -1))
         at = np.where(at < 0, int(told.argmax()), at)
         share = np.where(_any_told(told, ends), weight, 0.0)
-        return counts_of(path[at].astype(np.intp), lasting_of(params), ends, share, self)
+        counts = counts_of(path[at].astype(np.intp), lasting_of(params), ends, share, self)
+        return dataclasses.replace(counts, lengths=counts.lengths.padded(self.reach))
 
     def explain(self, params: SemiMarkovParams, logb: Logb, chunk: Chunk) -> Explained:
         """Per row: log p(x_t | x_<t), p(z_t | x), and the best path."""

@@ -13,6 +13,7 @@ _HOMES = {
     "plot_censored": "estep.views.censored",
     "plot_clusters": "estep.views.plot",
     "plot_density": "estep.views.density",
+    "plot_graph": "estep.views.graphical_model",
     "plot_halves": "estep.views.bound",
     "plot_imputed": "estep.views.gaps",
     "plot_influence": "estep.views.influence",
@@ -48,6 +49,7 @@ __all__ = [
     "plot_censored",
     "plot_clusters",
     "plot_density",
+    "plot_graph",
     "plot_halves",
     "plot_imputed",
     "plot_influence",
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
     from estep.views.density import plot_density
     from estep.views.estimates import EstimateTable, table_of
     from estep.views.gaps import plot_imputed, plot_patterns
+    from estep.views.graphical_model import plot_graph
     from estep.views.heat import plot_loadings, plot_table
     from estep.views.influence import plot_influence
     from estep.views.logo import plot_logo, plot_sites

@@ -158,7 +158,7 @@ def table_of(estimator: Any, errors: Errors | Bootstrap | None = None, level: fl
     <BLANKLINE>
     """
     if errors is None:
-        params = getattr(estimator, "params_", {})
+        params = getattr(estimator, "params_", None) or {n: getattr(estimator, f"{n}_") for n in CENTRES}
         own = None if "transmat" in params else getattr(estimator, "weights_", None)
         named = [("weights", own), *_arrays(params)]
         found = {name: value for name, value in named if value is not None}
@@ -223,6 +223,8 @@ def _lines(estimator: Any, name: str, value: Array) -> Iterator[Line]:
 PROBABILITIES = ("weights", "startprob", "transmat", "probs", "mix_weights", "cells")
 """Parameters every entry of which is shown, though a table of them may be symmetric."""
 Axis = tuple[str, Sequence[str], Sequence[int]]
+CENTRES = ("cluster_centers",)
+"""What an estimator without ``params_`` shows."""
 MOVES: Mapping[str, str] = {"transmat": "to"}
 """Parameters of a component whose next axis counts components too, and what leads there."""
 
@@ -235,7 +237,8 @@ def _axes(estimator: Any, name: str, value: Array) -> list[Axis]:
     components, (columns, positions) = component_names(estimator), _columns(estimator, name)
     sizes = (len(components), named_components(estimator.result_))
     groups = getattr(estimator, "groups_", None)
-    parts = getattr(getattr(estimator.result_.model, "family", None), "m", None) if "mix_weights" in estimator.params_ else None
+    mixed_states = "mix_weights" in getattr(estimator, "params_", ())
+    parts = getattr(getattr(estimator.result_.model, "family", None), "m", None) if mixed_states else None
     mixed = len(components) > 1 or hasattr(estimator, "n_components")
     axes: list[Axis] = []
     for axis, size in enumerate(value.shape):
