@@ -18,7 +18,7 @@ _HOMES = {
     "Mixture": "estep.estimators.mixture",
     "CategoricalHMM": "estep.estimators.hmm_more",
     "FactorialHMM": "estep.estimators.factorial",
-    "GMMHMM": "estep.estimators.hmm_more",
+    "GMMHMM": "estep.estimators.gmm_hmm",
     "GaussianHMM": "estep.estimators.hmm",
     "HMM": "estep.estimators.hmm",
     "AutoregressiveHMM": "estep.estimators.autoregressive",
@@ -205,9 +205,10 @@ if TYPE_CHECKING:
     from estep.estimators.factor_analysis import FactorAnalysis
     from estep.estimators.factorial import FactorialHMM
     from estep.estimators.files import load
+    from estep.estimators.gmm_hmm import GMMHMM
     from estep.estimators.hmm import HMM, GaussianHMM
     from estep.estimators.hmm_mixture import HMMMixture
-    from estep.estimators.hmm_more import GMMHMM, CategoricalHMM, PoissonHMM
+    from estep.estimators.hmm_more import CategoricalHMM, PoissonHMM
     from estep.estimators.images import Segmentation, segment_image
     from estep.estimators.inference_methods import score_test, wald_test
     from estep.estimators.input_output import InputOutputHMM

@@ -177,6 +177,18 @@ def test_pictures_and_words() -> None:
     assert "hidden semi-Markov model, 2 states" in FIT.summary(X)
 
 
+@pytest.mark.filterwarnings("ignore:standard_errors")
+def test_standard_errors() -> None:
+    """Oakes' observed information is the Hessian's; of a Poisson law of uncut durations alone it would be sqrt(rate / segments)."""
+    one, two = (FIT.standard_errors(X, method=method) for method in ("oakes", "hessian"))
+    for name in ("duration_rates", "means"):
+        np.testing.assert_allclose(one[name], two[name], rtol=1e-4)
+    np.testing.assert_allclose(one["duration_rates"][:, 0], np.sqrt(FIT.duration_rates_[:, 0] / 12), rtol=0.1)
+    low, high = FIT.confint(X)["duration_rates"][..., 0], FIT.confint(X)["duration_rates"][..., 1]
+    assert (low[:, 0] < [7.0, 4.0]).all()
+    assert (high[:, 0] > [7.0, 4.0]).all()
+
+
 def test_viterbi_training_and_samples() -> None:
     hard = estep.SemiMarkovHMM(estep.Normal("EII"), 2, algorithm="cem", random_state=0).fit(X)
     np.testing.assert_allclose(1.0 + hard.duration_rates_[:, 0], [8.0, 5.0], atol=0.5)

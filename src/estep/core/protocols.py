@@ -162,9 +162,10 @@ class Structure(Protocol):
     """How the hidden labels hang together.
 
     Optional: ``occupancy(counts)`` and ``permute(params, order)`` for mixtures, ``prior(k, strength)`` and
-    ``align(prior, counts)`` for MAP, ``unit_scores(params, resp, support, given)``, or of sequences ``sequence_scores`` (OPG,
-    sandwich, influence), ``score_covariance`` (Louis), ``ahead`` (forecast residuals) and ``sample_sequences`` (drawn lengths), as
-    ``Chain`` has them; for estimators ``overall(params)``, the weights (k,) over all rows, ``adopt(name, value, k, argument)`` and ``blank()``, a row of ``given``.
+    ``align(prior, counts)`` for MAP, ``unit_scores(params, resp, support, given)``; of sequences, as ``Chain`` has them,
+    ``sequence_scores`` (OPG, sandwich, influence), ``score_covariance`` (Louis), ``ahead`` (residuals of forecasts) and
+    ``sample_sequences`` (lengths are drawn); for estimators ``overall(params)``, the weights (k,) over all rows,
+    ``adopt(name, value, k, argument)`` and ``blank()``, a row of ``given``.
     """
 
     names: tuple[str, ...]

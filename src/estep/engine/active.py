@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from estep.core.assign import SOFT, Soft, normalise
 from estep.core.protocols import Chunk, Expected
 from estep.core.record import Array
-from estep.engine.blend import Kept, added, refuse_local, stacked, unstacked
+from estep.engine.blend import Kept, added, refuse_local, refuse_own_sums, stacked, unstacked
 from estep.engine.blocks import entropy
 
 FROZEN = "frozen."
@@ -168,6 +168,7 @@ class Sets:
         part.map(noted, keep)
         seen, frozen = total
         refuse_local(model, seen.stats, self.who)
+        refuse_own_sums(model, seen.stats, self.who)
         self.frozen.append(Kept(frozen.stats, entropy(model, params, frozen.objective, frozen.stats), np.float64(0.0)))
         return Kept(seen.stats, entropy(model, params, seen.objective, seen.stats), np.float64(seen.n))
 

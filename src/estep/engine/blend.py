@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from estep.core.record import Array, identical, leaves, rebuild, record, shared_fields
+from estep.core.record import Array, identical, is_record, leaves, rebuild, record, shared_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,6 +226,28 @@ def refuse_local(model: Any, stats: Any, who: str) -> None:
             f"algorithm={who!r} adds statistics of different passes, but those of {part} hold only at the parameters where "
             "they were counted (it has no sufficient statistics); use algorithm='em', with accelerate='auto' where it is slow"
         )
+
+
+def refuse_own_sums(model: Any, stats: Any, who: str) -> None:
+    """Raise TypeError where a part of the statistics adds by a rule of its own: records of blocks are added as numbers."""
+    if odd := _own_sum(stats):
+        raise TypeError(
+            f"algorithm={who!r} adds records of blocks number by number, but {odd} of {type(model).__name__} adds by a rule of "
+            "its own (values or rows that differ from block to block); use algorithm='em'"
+        )
+
+
+def _own_sum(value: Any) -> str:
+    """The name of the first class within ``value`` that is not added field by field, or an empty text."""
+    if value is None or isinstance(value, np.ndarray | np.number | float | int):
+        return ""
+    if isinstance(value, dict | tuple):
+        parts = list(value.values() if isinstance(value, dict) else value)
+    elif is_record(value) and type(value).__add__ is Kept.__add__:
+        parts = [getattr(value, f.name) for f in dataclasses.fields(value)]
+    else:
+        return type(value).__name__
+    return next((found for part in parts if (found := _own_sum(part))), "")
 
 
 def local_part(model: Any, stats: Any) -> str:

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from estep.core.protocols import Assign
-from estep.engine.blend import Kept, Records, Tree, refuse_local
+from estep.engine.blend import Kept, Records, Tree, refuse_local, refuse_own_sums
 from estep.engine.visit import Swept, expected_of
 
 POWER = 0.4
@@ -103,6 +103,7 @@ class Plain:
         """The record of block ``b`` at ``params``."""
         seen = part.sum(partial(expected_of, model, params, self.assign))
         refuse_local(model, seen.stats, self.who)
+        refuse_own_sums(model, seen.stats, self.who)
         return Kept(seen.stats, entropy(model, params, seen.objective, seen.stats), np.float64(seen.n))
 
     def saved(self) -> dict[str, Any]:

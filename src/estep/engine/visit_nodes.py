@@ -15,9 +15,9 @@
                 after convergence what is left did not shrink by SHRINKS: finer points. Converged with at most tol left: the
                 end. Where points are nearly as many as the rows, these alone are read to the end
 
-Passes over points are no passes over the data, and not counted as such. Early ones are coarse and later ones finer, and the end was measured on all rows. On given points the objective is smooth and
-cannot fall: leaps and Aitken's rule work as ever, and a fall beyond rounding ends the run as one of plain EM does. Where a
-component collapses on points, finer ones, in the end the rows, decide.
+Passes over points are no passes over the data, and not counted as such; the end was measured on all rows. On given points the
+objective is smooth and cannot fall: leaps and Aitken's rule work as ever, and a fall beyond rounding ends the run as one of
+plain EM does. Where a component collapses on points, finer ones, in the end the rows, decide.
 
 The model makes the points: ``summaries(data)``, kept with the data, and ``nodes(params, summaries, tau, tau_class, most)``.
 S - S~ is the one difference of statistics in the engine: two sums over the same rows, apart by little of either.
@@ -57,9 +57,9 @@ from estep.engine.points import (
 from estep.engine.visit import total
 
 FREE = 4096  # points that cost hardly more than fewer
-PART = 32  # of the rows, at most, for the first points
+PART = 128  # of the rows, at most, for the first points
 FINER, CLOSER = 4, 4.0
-TARGET, LEAST, MOST, RUNGS = 2.0**-9, 2.0**-23, 8.0, 4
+TARGET, LEAST, MOST, RUNGS = 2.0**-6, 2.0**-23, 8.0, 4
 SURE = 0.01
 POOR, GOOD, SHRINKS, FADES, TIGHTER = 0.25, 0.5, 4.0, 0.98, 8.0
 KEPT = 2
@@ -311,6 +311,6 @@ def most_points(rung: int, n: int) -> int:
     """The most points of a rung for ``n`` rows.
 
     >>> most_points(0, 1_000_000), most_points(1, 1_000_000)
-    (31250, 125000)
+    (7812, 31248)
     """
     return int(max(FREE, n // PART) * FINER**rung)

@@ -43,7 +43,7 @@ ESTIMATORS = {
     "AutoregressiveHMM": "estep.estimators.autoregressive",
     "CategoricalHMM": "estep.estimators.hmm_more",
     "FactorialHMM": "estep.estimators.factorial",
-    "GMMHMM": "estep.estimators.hmm_more",
+    "GMMHMM": "estep.estimators.gmm_hmm",
     "GaussianHMM": "estep.estimators.hmm",
     "HMM": "estep.estimators.hmm",
     "HMMMixture": "estep.estimators.hmm_mixture",

@@ -204,6 +204,8 @@ class SemiMarkovHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     bic = sequence_methods.bic
     aic = sequence_methods.aic
     icl = semimarkov_methods.icl
+    standard_errors = sequence_inference.standard_errors
+    confint = sequence_inference.confint
     summary = sequence_inference.summary
     title = property(semimarkov_methods.title)
     plot = sequence_pictures.plot

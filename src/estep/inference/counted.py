@@ -25,11 +25,9 @@ def spread(fn: Callable[[Any], T], items: Sequence[Any], n_jobs: int | None) -> 
 
 
 def _alone(n_jobs: int | None) -> bool:
-    if n_jobs == 1:
-        return True
-    from joblib import effective_n_jobs
+    from sklearn.utils.parallel import Parallel
 
-    return n_jobs is None and effective_n_jobs(None) == 1
+    return n_jobs == 1 or (n_jobs is None and Parallel().n_jobs in (None, 1))
 
 
 def in_batches(fn: Callable[[Any], T], items: Sequence[Any], n_jobs: int | None) -> Iterator[T]:

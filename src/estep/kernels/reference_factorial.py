@@ -8,6 +8,8 @@ What ``factorial.py`` is held to. Source: Ghahramani & Jordan (1997), Machine Le
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from estep.core.record import Array
@@ -20,7 +22,8 @@ def product_chain(starts: tuple[Array, ...], moves: tuple[Array, ...]) -> tuple[
     >>> product_chain((np.array([0.5, 0.5]), np.ones(1)), (np.eye(2), np.eye(1)))[1].tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    start, transmat = starts[0], moves[0]
+    start: Any = starts[0]
+    transmat: Any = moves[0]
     for pi, own in zip(starts[1:], moves[1:], strict=True):
         start, transmat = np.kron(start, pi), np.kron(transmat, own)
     return start, transmat
