@@ -1,8 +1,8 @@
 """A kd-tree over rows: halves of boxes, down to leaves of a few rows, each node with the moments of its rows.
 
     node   weight W, centroid c, covariance C (divisor W), bounding box [lo, hi] of its rows; its rows are start .. stop
-    split  in the middle of the side of the box that is longest in units of ``scale``; a leaf has at most ``leaf`` rows, or
-           sides of at most ``narrow`` scales
+    split  in the middle of the side that is longest in units of ``scale``, of the cell that earlier splits left; a leaf has at
+           most ``leaf`` rows, or sides of at most ``narrow`` scales
 
 Rows are moved within the array (and weights with them), so that every node's are next to one another. Moments go up the tree
 by  W = W_l + W_r,  c = p c_l + q c_r,  C = p C_l + q C_r + p q (c_r - c_l)(c_r - c_l)',  p = W_l / W, q = 1 - p:
@@ -130,6 +130,27 @@ def merge(left: Array, right: Array, out: Array) -> None:
 
 
 @compiled
+def halve(z: Array, weight: Array, start: int, stop: int, scale: Array, cell: Array, narrow: float) -> tuple[int, int, float]:
+    """Cut rows in two at the middle of the longest side of their ``cell``: where, along which side, at which value.
+
+    ``cell`` (2 d,) holds the rows and is drawn close where one part would be below a sixteenth; ``start`` is returned where the
+    sides are at most ``narrow``.
+    """
+    d = scale.size
+    cut, side, middle = start, 0, 0.0
+    for attempt in range(2):
+        side, length = widest(cell, scale)
+        if not length > narrow:
+            return start, side, middle
+        middle = 0.5 * (cell[side] + cell[d + side])
+        cut = partition(z, weight, start, stop, side, middle)
+        if attempt == 1 or 16 * min(cut - start, stop - cut) >= stop - start:
+            break
+        box(z, start, stop, cell)
+    return cut, side, middle
+
+
+@compiled
 def grow(
     z: Array, weight: Array, start: int, stop: int, scale: Array, leaf: int, narrow: float
 ) -> tuple[Array, NDArray[np.int64]]:
@@ -138,8 +159,9 @@ def grow(
     b = 1 + d + d * (d + 1) // 2
     room = max(64, 4 * (stop - start) // leaf)
     node, link = np.empty((room, b + 2 * d)), np.empty((room, 4), np.int64)
-    waiting, top, m = np.empty((512, 4), np.int64), 1, 0
+    waiting, cells, top, m = np.empty((512, 4), np.int64), np.empty((512, 2 * d)), 1, 0
     waiting[0] = np.array([start, stop, -1, 0])
+    box(z, start, stop, cells[0])
     while top:
         top -= 1
         at, end, parent, which = waiting[top, 0], waiting[top, 1], waiting[top, 2], waiting[top, 3]
@@ -148,18 +170,19 @@ def grow(
             node, link = roomier(node, link, room)
         if parent >= 0:
             link[parent, which] = m
-        box(z, at, end, node[m, b:])
         link[m, 0], link[m, 1], link[m, 2], link[m, 3] = at, end, -1, -1
-        side, length = widest(node[m, b:], scale)
-        if end - at > leaf and length > narrow and top < 510:
-            middle = partition(z, weight, at, end, side, 0.5 * (node[m, b + side] + node[m, b + d + side]))
-            if at < middle < end:
-                waiting[top, 0], waiting[top, 1], waiting[top, 2], waiting[top, 3] = middle, end, m, 3
-                waiting[top + 1, 0], waiting[top + 1, 1], waiting[top + 1, 2], waiting[top + 1, 3] = at, middle, m, 2
+        if end - at > leaf and top < 510:
+            cut, side, middle = halve(z, weight, at, end, scale, cells[top], narrow)
+            if at < cut < end:
+                cells[top + 1] = cells[top]
+                cells[top, side], cells[top + 1, d + side] = middle, middle
+                waiting[top, 0], waiting[top, 1], waiting[top, 2], waiting[top, 3] = cut, end, m, 3
+                waiting[top + 1, 0], waiting[top + 1, 1], waiting[top + 1, 2], waiting[top + 1, 3] = at, cut, m, 2
                 top += 2
         m += 1
     for x in range(m - 1, -1, -1):
         if link[x, 2] < 0:
+            box(z, link[x, 0], link[x, 1], node[x, b:])
             leaf_moments(z, weight, link[x, 0], link[x, 1], node[x])
         else:
             merge(node[link[x, 2]], node[link[x, 3]], node[x])

@@ -8,14 +8,13 @@ the model's own E-step does the rest, missing entries, labels, noise, priors and
 than FEW rows, which no tree would shorten, are kept as they are.
 
 What a model must have: a structure with ``log_weights(params)`` (k,), the same for every row, and a family with
-``quadratics(params, columns)``. Memory: a copy of the rows, and at most some 2^18 nodes of 1 + 3 d + d (d + 1) / 2 numbers.
+``quadratics(params, columns)``. Memory: a copy of the rows, and at most some 2^17 nodes of 1 + 3 d + d (d + 1) / 2 numbers.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from estep.core.record import Array
 
 FEW = 64
 BIG = 1 << 16
-LEAVES = 17  # of a large tree, about 2 to this
+LEAVES = 16  # of a large tree, about 2 to this
 NARROW = 2.0**-12
 SAMPLE = 1 << 16
 MOST_COLUMNS = 6
@@ -208,28 +207,31 @@ def planted(z: Array, weight: Array, each: Callable[..., Any]) -> tuple[Array, N
 
 def _upper(z: Array, weight: Array, scale: Array, big: int, each: Callable[..., Any]) -> list[list[int]]:
     """The nodes above those of at most ``big`` rows, and these: start, stop and places of the children, or -1."""
-    upper, level = [[0, len(z), -1, -1]], [0]
+    from estep.kernels.kdtree import box, halve
+
+    whole = np.empty(2 * z.shape[1])
+    box(z, 0, len(z), whole)
+    upper, cells, level = [[0, len(z), -1, -1]], [whole], [0]
     while level := [i for i in level if upper[i][1] - upper[i][0] > big]:
-        middles = each(partial(_halved, z, weight, scale), [upper[i] for i in level])
+        tasks = [(*upper[i][:2], cells[i]) for i in level]
+        cuts = each(lambda task: halve(z, weight, task[0], task[1], scale, task[2], NARROW), tasks)
         below = []
-        for i, middle in zip(level, middles, strict=True):
+        for i, (cut, side, middle) in zip(level, cuts, strict=True):
             start, stop = upper[i][:2]
-            if start < middle < stop:
+            if start < cut < stop:
                 upper[i][2:] = len(upper), len(upper) + 1
                 below += upper[i][2:]
-                upper += [[start, middle, -1, -1], [middle, stop, -1, -1]]
+                upper += [[start, cut, -1, -1], [cut, stop, -1, -1]]
+                cells += [_part(cells[i], side + z.shape[1], middle), _part(cells[i], side, middle)]
         level = below
     return upper
 
 
-def _halved(z: Array, weight: Array, scale: Array, entry: list[int]) -> int:
-    """Where the rows of an entry are cut in two, once they have been moved."""
-    from estep.kernels.kdtree import box, partition, widest
-
-    (start, stop, _, _), bounds = entry, np.empty(2 * z.shape[1])
-    box(z, start, stop, bounds)
-    side, _ = widest(bounds, scale)
-    return partition(z, weight, start, stop, side, 0.5 * (bounds[side] + bounds[z.shape[1] + side]))
+def _part(cell: Array, bound: int, middle: float) -> Array:
+    """A cell with one of its bounds moved."""
+    part = cell.copy()
+    part[bound] = middle
+    return part
 
 
 def nodes(self: Any, params: Any, found: Summaries, tau: float, tau_class: float, most: int | None = None) -> Nodes | None:
