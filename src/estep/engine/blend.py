@@ -243,7 +243,7 @@ def _own_sum(value: Any) -> str:
         return ""
     if isinstance(value, dict | tuple):
         parts = list(value.values() if isinstance(value, dict) else value)
-    elif is_record(value) and type(value).__add__ is Kept.__add__:
+    elif is_record(value) and type(value).__dict__.get("__add__") is Kept.__dict__["__add__"]:
         parts = [getattr(value, f.name) for f in dataclasses.fields(value)]
     else:
         return type(value).__name__

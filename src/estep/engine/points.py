@@ -16,7 +16,7 @@ from estep.engine.blend import brought
 from estep.engine.visit import expected_of, total
 
 POINTS, CORRECTED, ROWS, SETTLED_ROWS, ONLY_ROWS = range(5)
-SPAN = 16
+SPAN = 32
 BLOCK = 8200
 
 

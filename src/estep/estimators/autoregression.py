@@ -27,7 +27,7 @@ from estep.engine.restart import Start
 from estep.estimators import methods
 from estep.estimators.forecasts import filtered_states
 from estep.estimators.gated_methods import read_covariates
-from estep.estimators.gated_sequences import end_to_end, placed, with_own_columns
+from estep.estimators.gated_sequences import end_to_end, placed, refuse_other_cuts, with_own_columns
 from estep.estimators.hmm_starts import _rowwise, _with_moves
 from estep.estimators.regression_starts import regression_starts
 from estep.estimators.rows import Arguments, Rows, Target
@@ -74,6 +74,7 @@ def read(self: Any, arguments: Arguments, target: Target, *, reset: bool) -> Row
     if x.shape[1] != 1:
         raise ValueError(f"X has {x.shape[1]} columns, but an autoregression is of one; fit each column, or use GaussianHMM")
     design = lagged(x[:, 0], np.asarray(rows.ends), lags_of(self))
+    refuse_other_cuts(told.covariates, told.X)
     given = read_covariates(self, end_to_end(told.covariates), np.empty(rows.given_count), reset=reset)
     if given is not None:
         design = np.column_stack([design, placed(given, rows)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -162,7 +163,7 @@ class FactorialHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
 
     def _sizes(self) -> tuple[int, ...]:
         try:
-            sizes = tuple(int(size) for size in self.chains)
+            sizes = tuple(operator.index(size) for size in self.chains)
         except TypeError:
             raise ValueError(f"chains={self.chains!r} must be a tuple of integers >= 1: the states of each chain") from None
         if not sizes or min(sizes) < 1:

@@ -98,6 +98,17 @@ def forecast(self: Any, X: Any, h: int = 1, *, sequence: Any = None, lengths: An
     return Forecast(states[0] if len(last) == 1 else states, self.result_.model, self.result_.params)
 
 
+def one_row(x: Any, columns: int) -> Array:
+    """One observation as a matrix of one row, (1, d); raises ValueError where it is no row of ``columns`` numbers."""
+    try:
+        row = np.atleast_1d(np.asarray(x, dtype=float))
+    except (TypeError, ValueError):
+        raise ValueError(f"x must be a row of numbers, with NaN where missing (codes for categories), got {x!r}") from None
+    if row.shape != (columns,):
+        raise ValueError(f"x has shape {row.shape}, expected ({columns},): one observation, a number for each column")
+    return np.asarray(row[None])
+
+
 @final
 class Filter:
     """The state of a chain, updated one observation at a time; see ``estimator.filter``.
@@ -110,17 +121,15 @@ class Filter:
         ``log p(x_t | x_<t)`` of the last observation, in nats.
     """
 
-    def __init__(self, law: Law, family: Any, params: Any, states: Array | None) -> None:
+    def __init__(self, law: Law, family: Any, params: Any, states: Array | None, columns: int) -> None:
         self._law, self._family, self._params = law, family, params
-        self._fresh, self._seen = states is None, 0
+        self._fresh, self._seen, self._columns = states is None, 0, columns
         self.states: Array = law.start.copy() if states is None else states
         self.log_density = 0.0
 
     def update(self, x: Any) -> Array:
         """Take in one observation ``x``, (d,) or a number, NaN where missing; returns the new ``states`` (k,)."""
-        logb = self._family.log_density(
-            self._params, encoded(self._family, _rows(np.atleast_1d(np.asarray(x, dtype=float))[None]))
-        )
+        logb = self._family.log_density(self._params, encoded(self._family, _rows(one_row(x, self._columns))))
         with np.errstate(divide="ignore"):
             ahead = np.log(self.states if self._fresh else self.states @ self._law.moves.out[0])
         resp, lse = normalise(logb + ahead)
@@ -136,7 +145,7 @@ def start_filter(self: Any, X: Any = None) -> Filter:
 
     check_is_fitted(self, "result_")
     states = None if X is None else filtered_states(self, rows_of_sequences(self, Arguments(X)))[-1]
-    return Filter(law_of(self), self.result_.model.family, self.result_.params.family, states)
+    return Filter(law_of(self), self.result_.model.family, self.result_.params.family, states, self.n_features_in_)
 
 
 def pseudo_residuals(

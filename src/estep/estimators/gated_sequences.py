@@ -39,6 +39,7 @@ def read(self: Any, arguments: Arguments, target: Target, *, reset: bool) -> Row
     told = arguments.covariates
     if told is None:
         raise ValueError("covariates are missing: moves between states depend on them; give a row of them for each row of X")
+    refuse_other_cuts(told, arguments.X)
     given = read_covariates(self, end_to_end(told), np.empty(rows.given_count), reset=reset)
     return dataclasses.replace(rows, given=_arranged(np.asarray(given), rows))
 
@@ -57,6 +58,16 @@ def with_own_columns(arguments: Arguments) -> Arguments:
     if missing := [name for name in names if name not in table.columns]:
         raise ValueError(f"covariates name {missing}, which are no columns of X; it has {list(table.columns)}")
     return dataclasses.replace(arguments, X=table.drop(*names).to_native(), covariates=table.select(*names).to_native())
+
+
+def refuse_other_cuts(told: Any, X: Any) -> None:
+    """Raise ValueError where lists of covariates and of sequences differ in the lengths of their parts."""
+    if is_list_of_sequences(told) and is_list_of_sequences(X):
+        cuts, expected = [len(part) for part in told], [len(part) for part in X]
+        if cuts != expected:
+            at = next((j for j, both in enumerate(zip(cuts, expected, strict=False)) if both[0] != both[1]), None)
+            differs = "" if at is None else f"; covariates[{at}] has {cuts[at]} rows and X[{at}] has {expected[at]}"
+            raise ValueError(f"covariates are {len(cuts)} sequences and X {len(expected)}{differs}; give a row for each row of X")
 
 
 def end_to_end(told: Any) -> Any:

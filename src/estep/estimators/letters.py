@@ -92,6 +92,9 @@ def read_texts(X: Any, alphabet: Any = "auto") -> Texts:
     if all(isinstance(part, str) for part in parts):
         return _of_strings(names, [str(part) for part in parts], alphabet)
     if any(isinstance(part, str) for part in parts):
+        for name, part in zip(names, parts, strict=True):
+            if part is None or isinstance(part, float):
+                raise TypeError(f"{name} is {part!r}, expected a string; leave missing sequences out")
         raise TypeError("X mixes strings and arrays; give sequences of one kind")
     return _of_codes(names, parts, alphabet)
 
@@ -103,6 +106,8 @@ def _named(X: Any) -> tuple[list[str], list[Any]]:
         return [r.name for r in records], [r.sequence for r in records]
     if isinstance(X, dict):
         return [str(name) for name in X], list(X.values())
+    if hasattr(X, "columns"):
+        raise TypeError(f"X is a table with the columns {list(X.columns)}; give its column of sequences")
     if not isinstance(X, Iterable):
         raise TypeError(f"X must be a list of strings or integer arrays, or the path of a FASTA file, got {type(X).__name__}")
     found = list(X)

@@ -7,6 +7,7 @@ States come as labels (text, whole numbers, booleans; NaN or None where missing)
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,10 @@ UNSEEN = 1e-50
 def arranged_states(X: Any) -> Any:
     """``X`` as sequences are read: a table or column, or a list with a column for each sequence."""
     X = table_of(X)
+    if isinstance(X, Mapping):
+        raise TypeError("X is a dict; give list(X.values()), a list with a sequence of states each")
+    if X is None or isinstance(X, int | float | np.number):
+        raise TypeError(f"X must hold states, (n,), or a list with a sequence each, got {type(X).__name__}")
     if isinstance(X, list | tuple) and X and all(_is_sequence(part) for part in X):
         return [_column(part) for part in X]
     return X if _has_names(X) else _column(X)

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from estep.core.assign import ImpossibleRow
 from estep.core.protocols import Chunk
 from estep.core.record import Array
 from estep.core.result import Result, StartTable
@@ -154,8 +155,19 @@ def shifted_starts(model: Motif, result: Result, chunk: Chunk, most: int) -> lis
             text, codes, PlacedSites(resp, result.params.shares, 0.0, placed.objective, placed.loglik)
         )
         params = dataclasses.replace(model.mstep(stats, result.params), shares=result.params.shares)
+        if not params.probs.all() and not _possible(model, params, chunk):
+            continue
         starts.append(Start(f"shifted by {shift:+d}", lambda p=params: p))  # type: ignore[misc]
     return starts
+
+
+def _possible(model: Motif, params: MotifParams, chunk: Chunk) -> bool:
+    """Whether every sequence that needs a site has a place for one (letters of probability zero may leave none)."""
+    try:
+        model.posteriors(params, chunk)
+    except ImpossibleRow:
+        return False
+    return True
 
 
 def _moved(z: Array, shift: int, which: NDArray[np.intp], open: Array) -> Array:

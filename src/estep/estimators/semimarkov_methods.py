@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from estep.core.assign import normalise
 from estep.core.record import Array
-from estep.estimators.forecasts import Forecast, _rows
+from estep.estimators.forecasts import Forecast, _rows, one_row
 from estep.estimators.rows import Arguments, Rows
 from estep.estimators.sequence_methods import in_users_order, log_densities, rows_of_sequences
 from estep.models.latent import encoded
@@ -171,8 +171,8 @@ class SemiMarkovFilter:
         ``log p(x_t | x_<t)`` of the last observation, in nats.
     """
 
-    def __init__(self, model: Any, params: Any) -> None:
-        self._model, self._params, self._seen = model, params, 0
+    def __init__(self, model: Any, params: Any, columns: int) -> None:
+        self._model, self._params, self._seen, self._columns = model, params, 0, columns
         self._grow(16)
         self.elapsed: Array = np.zeros((model.k, 1))
         self.states: Array = params.structure.startprob.copy()
@@ -189,7 +189,7 @@ class SemiMarkovFilter:
 
     def update(self, x: Any) -> Array:
         """Take in one observation ``x``, (d,) or a number, NaN where missing; returns the new ``states`` (k,)."""
-        family, row = self._model.family, _rows(np.atleast_1d(np.asarray(x, dtype=float))[None])
+        family, row = self._model.family, _rows(one_row(x, self._columns))
         logb = family.log_density(self._params.family, encoded(family, row))[0]
         if self._seen + 1 >= self._size and self._model.structure.durations.last is None:
             self._grow(2 * self._size)
@@ -219,7 +219,7 @@ class SemiMarkovFilter:
 def start_filter(self: Any, X: Any = None) -> SemiMarkovFilter:
     """A ``SemiMarkovFilter`` that has seen the rows of ``X`` (one sequence), or nothing yet; feed it with ``.update(x)``."""
     check_is_fitted(self, "result_")
-    found = SemiMarkovFilter(self.result_.model, self.result_.params)
+    found = SemiMarkovFilter(self.result_.model, self.result_.params, self.n_features_in_)
     for row in () if X is None else _rows(X):
         found.update(row)
     return found

@@ -30,7 +30,7 @@ def sized(self: Any, k: int) -> Any:
 
 
 def moved(self: Any, params: Any, component: int, row: Any) -> Any:
-    """``params`` with ``component`` moved to ``row``, else like the component that the row fits best; weights half-way to equal.
+    """``params`` with ``component`` at ``row``, else like the component that the row fits best; weights half-way to equal.
 
     Raises TypeError where the family has no ``seat``.
     """

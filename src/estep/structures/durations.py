@@ -299,7 +299,8 @@ def _from_the_end(logs: Array) -> Array:
 def at_risk(counts: DurationCounts) -> Array:
     """Segments that are known to have ended after d rows or to have gone on, (k, D)."""
     later = np.cumsum((counts.ended + counts.running)[:, ::-1], axis=1)[:, ::-1]
-    return np.asarray(later - counts.running)
+    beyond = np.hstack([later[:, 1:], np.zeros((len(later), 1))])
+    return np.asarray(counts.ended + beyond)  # nothing is subtracted: never below what ended
 
 
 def _climbed(law: DurationLaw, counts: DurationCounts, params: Any, support: Support) -> Any:
