@@ -355,7 +355,7 @@ def test_clones_summary_and_plot() -> None:
     fit, X = fitted()
     assert clone(fit).get_params() == fit.get_params()
     text = fit.summary(X)
-    assert text.startswith("hidden Markov model, 3 states, rows of full")
+    assert text.startswith("hidden Markov model, 3 states, Normal rows (full)")
     assert f"{fit.icl(X):.4f}" in text
     path, value = fit.decode(X)
     assert fit.icl(X) == pytest.approx(-2 * value + fit.result_.n_free * np.log(125), rel=1e-12)

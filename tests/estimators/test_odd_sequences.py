@@ -79,3 +79,14 @@ def test_chains_are_a_tuple_of_whole_numbers() -> None:
     for chains in ("22", (2, 1.5)):
         with pytest.raises(ValueError, match="must be a tuple of integers"):
             estep.FactorialHMM(chains=chains).fit(two_levels())
+
+
+@pytest.mark.parametrize("family", [estep.Normal("EII"), estep.Exponential()])
+def test_a_summary_shows_moves_in_the_column_of_the_state_they_leave(family: object) -> None:
+    held = {"transmat": [[0.9, 0.1], [0.3, 0.7]], "startprob": [1.0, 0.0]}
+    fit = estep.HMM(family, 2, fixed=held, n_init=1, random_state=0).fit(np.abs(two_levels()) + 0.1)
+    lines = [line.split() for line in fit.summary().splitlines()]
+    at = lines.index(["moves", "from", "it", "to"])
+    assert lines[at - 1] == ["starts", "1.0000", "0.0000"]
+    assert lines[at + 1 : at + 3] == [["0", "0.9000", "0.3000"], ["1", "0.1000", "0.7000"]]
+    assert not any(line[:1] == ["transmat"] for line in lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def _fitted(options: Any) -> Any:
         criterion=options.criterion,
         random_state=options.seed,
         n_jobs=options.threads,
-        progress=not options.quiet,
+        progress=not options.quiet and sys.stderr.isatty(),
         **settings,
     )
     return finder.fit(Path(options.sequences))

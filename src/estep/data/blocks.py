@@ -91,7 +91,7 @@ def _limits(n: int, count: int) -> NDArray[np.intp]:
     """End rows of the blocks.
 
     >>> _limits(10, 4).tolist(), _limits(2, 4).tolist()
-    ([2, 5, 8, 10], [1, 2])
+    ([3, 5, 8, 10], [1, 2])
     """
     count = max(min(count, n), 1)
     return np.unique((2 * np.arange(1, count + 1) * n + count) // (2 * count)).astype(np.intp)

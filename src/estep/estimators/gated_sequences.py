@@ -67,7 +67,7 @@ def refuse_other_cuts(told: Any, X: Any) -> None:
         if cuts != expected:
             at = next((j for j, both in enumerate(zip(cuts, expected, strict=False)) if both[0] != both[1]), None)
             differs = "" if at is None else f"; covariates[{at}] has {cuts[at]} rows and X[{at}] has {expected[at]}"
-            raise ValueError(f"covariates are {len(cuts)} sequences and X {len(expected)}{differs}; give a row for each row of X")
+            raise ValueError(f"covariates are {len(cuts)} sequences and X {len(expected)}{differs}; give a row for each of X's")
 
 
 def end_to_end(told: Any) -> Any:

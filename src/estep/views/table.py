@@ -38,6 +38,7 @@ from estep.views.words import (
 
 MOST_PAIRS = 45
 MOST_ROWS = 60
+MOVES = (("startprob", 1), ("transmat", 2))
 SAME = 1e-7
 """Relative gap below which two log-likelihoods belong to the same data."""
 
@@ -197,6 +198,7 @@ def component_rows(estimator: Any, seen: Given | None = None) -> tuple[list[str]
     noisy = is_noisy(result)
     describe = _normal if isinstance(inner_family(result), Normal) else _generic
     body, shared = describe(estimator, len(header) - int(noisy))
+    rows += _moves(estimator.params_)
     rows += [Row(row.label, [*row.cells, ""]) if noisy and row.cells else row for row in body]
     return header, rows, shared
 
@@ -209,6 +211,16 @@ def _weights(estimator: Any) -> list[Row]:
         return rows
     each = np.asarray(estimator.weights_)
     return rows + _section("weight in group", [str(g) for g in groups], lambda h: numbers(each[h], 4), "weights_")
+
+
+def _moves(params: Mapping[str, Any]) -> list[Row]:
+    """Of a chain: the probabilities of beginning in each state, and of moving from it to each other one."""
+    first, moves = (params.get(name) for name, _ in MOVES)
+    rows = [Row("starts", numbers(first, 4))] if getattr(first, "ndim", 0) == 1 else []
+    if moves is None or getattr(moves, "ndim", 0) != 2:
+        return rows
+    ends = [f"{j}" if j < len(moves) else "the end" for j in range(moves.shape[1])]
+    return rows + _section("moves from it to", ends, lambda j: numbers(moves[:, j], 4), "transmat_")
 
 
 def _normal(estimator: Any, k: int) -> tuple[list[Row], list[str]]:
@@ -250,6 +262,8 @@ def _generic(estimator: Any, k: int) -> tuple[list[Row], list[str]]:
     shared: list[tuple[str, str]] = []
     levels = getattr(estimator, "levels_", None)
     for name, array in _arrays(estimator.params_):
+        if (name, array.ndim) in MOVES:
+            continue
         if array.ndim and array.shape[0] == k:
             rows += _entries(name, array, columns_of(estimator, name), levels)
         else:
