@@ -179,7 +179,7 @@ def test_pictures_and_words() -> None:
 
 @pytest.mark.filterwarnings("ignore:standard_errors")
 def test_standard_errors() -> None:
-    """Oakes' observed information is the Hessian's; of a Poisson law of uncut durations alone it would be sqrt(rate / segments)."""
+    """Oakes' observed information is the Hessian's; for a Poisson law of uncut durations alone, sqrt(rate / segments)."""
     one, two = (FIT.standard_errors(X, method=method) for method in ("oakes", "hessian"))
     for name in ("duration_rates", "means"):
         np.testing.assert_allclose(one[name], two[name], rtol=1e-4)

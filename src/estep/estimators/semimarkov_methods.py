@@ -236,7 +236,8 @@ def title(self: Any) -> str:
     """The model in words."""
     result, structure = self.result_, self.result_.model.structure
     k, family = result.model.k, inner_family(result)
-    rows = f"{type(family).__name__} rows ({family.covariance_type})" if hasattr(family, "covariance_type") else f"{type(family).__name__} rows"
+    shape = f" ({family.covariance_type})" if hasattr(family, "covariance_type") else ""
+    rows = f"{type(family).__name__} rows{shape}"
     moves = "" if structure.topology == "full" else f", {structure.topology}"
     lasting = type(structure.duration).__name__
     most = f" of at most {structure.durations.last} rows" if structure.durations.last else ""

@@ -217,7 +217,8 @@ def title(self: Any) -> str:
     """The model in words."""
     result, structure = self.result_, self.result_.model.structure
     k, family = result.model.k, inner_family(result)
-    rows = f"{type(family).__name__} rows ({family.covariance_type})" if hasattr(family, "covariance_type") else f"{type(family).__name__} rows"
+    shape = f" ({family.covariance_type})" if hasattr(family, "covariance_type") else ""
+    rows = f"{type(family).__name__} rows{shape}"
     moves = "" if structure.topology == "full" else f", {structure.topology}"
     return f"hidden Markov model, {k} state{'s' if k != 1 else ''}, {rows}{moves}{', with an end' if structure.end else ''}"
 

@@ -9,7 +9,7 @@ Source: Ghahramani (2001), Int. J. Pattern Recognition and Artificial Intelligen
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,5 +75,5 @@ def _arrow(ax: Axes, tail: tuple[float, float], head: tuple[float, float], bend:
     from matplotlib.patches import FancyArrowPatch
 
     gap = 72.0 * RADIUS * 0.86
-    how = {"connectionstyle": f"arc3,rad={bend}", "arrowstyle": "-|>", "mutation_scale": 11, "color": "0.25"}
+    how: Any = {"connectionstyle": f"arc3,rad={bend}", "arrowstyle": "-|>", "mutation_scale": 11, "color": "0.25"}
     ax.add_patch(FancyArrowPatch(tail, head, shrinkA=gap, shrinkB=gap, **how))

@@ -216,7 +216,7 @@ def _weights(estimator: Any) -> list[Row]:
 def _moves(params: Mapping[str, Any]) -> list[Row]:
     """Of a chain: the probabilities of beginning in each state, and of moving from it to each other one."""
     first, moves = (params.get(name) for name, _ in MOVES)
-    rows = [Row("starts", numbers(first, 4))] if getattr(first, "ndim", 0) == 1 else []
+    rows = [Row("starts", numbers(first, 4))] if first is not None and np.ndim(first) == 1 else []
     if moves is None or getattr(moves, "ndim", 0) != 2:
         return rows
     ends = [f"{j}" if j < len(moves) else "the end" for j in range(moves.shape[1])]
