@@ -90,3 +90,10 @@ def test_a_summary_shows_moves_in_the_column_of_the_state_they_leave(family: obj
     assert lines[at - 1][0] == "starts" and [float(v) for v in lines[at - 1][1:]] == [1.0, 0.0]
     assert [[float(v) for v in line] for line in lines[at + 1 : at + 3]] == [[0, 0.9, 0.3], [1, 0.1, 0.7]]
     assert not any(line[:1] == ["transmat"] for line in lines)
+
+
+def test_a_partition_without_rows_is_named() -> None:
+    from estep.data.dask_parts import columns_of
+
+    with pytest.raises(TypeError, match="a partition is 'rows.parquet', expected a table"):
+        columns_of("rows.parquet")

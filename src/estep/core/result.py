@@ -185,7 +185,7 @@ class Result:
         >>> X = np.array([[0.0], [0.2], [0.1], [5.0], [5.2], [5.1]])
         >>> fit = estep.GaussianMixture(2, covariance_type="EII", random_state=0).fit(X)
         >>> print(fit.result_.explain().splitlines()[0])
-        algorithm  em
+        algorithm    em
         """
         told = self.told()
         width = max(len(label) for label, _ in told)

@@ -89,6 +89,8 @@ def columns_of(raw: Any) -> dict[str, Any]:
         if nw.dependencies.is_into_dataframe(raw):
             return {str(column.name): column for column in nw.from_native(raw, eager_only=True).iter_columns()}
     array = np.asarray(raw)
+    if array.ndim not in (1, 2):
+        raise TypeError(f"a partition is {raw!r:.80}, expected a table or matrix; files go in as one path or pattern")
     array = array[:, None] if array.ndim == 1 else array
     return {f"x{j}": array[:, j] for j in range(array.shape[1])}
 

@@ -198,7 +198,7 @@ def component_rows(estimator: Any, seen: Given | None = None) -> tuple[list[str]
     noisy = is_noisy(result)
     describe = _normal if isinstance(inner_family(result), Normal) else _generic
     body, shared = describe(estimator, len(header) - int(noisy))
-    rows += _moves(estimator.params_)
+    rows += _moves(getattr(estimator, "params_", {}))
     rows += [Row(row.label, [*row.cells, ""]) if noisy and row.cells else row for row in body]
     return header, rows, shared
 
