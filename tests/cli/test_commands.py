@@ -383,3 +383,6 @@ def test_options_of_sequences_belong_to_models_of_sequences(series: Path, run: R
     assert "--model poisson has no --time; --model hmm has" in run("fit series.csv --model poisson --time date").err
     assert "there is no emission 'poison'; choose one of" in run("fit series.csv --model hmm --emission poison").err
     assert "time: column 'unit'" in run("fit series.csv --model hmm --time unit").err
+    assert "--states is for --model hmm" in run("fit series.csv --states 2").err
+    done = run("fit series.csv --model hmm --emission poisson --columns count --states 1")
+    assert "all rows are taken as one sequence; --id names" in done.err

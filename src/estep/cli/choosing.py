@@ -36,7 +36,9 @@ def plan(name: str, options: Any, given: Given, voice: Voice) -> Plan:
     """The fits of one model."""
     kind = kind_of(name)
     estimator = estimator_of(name, options, _proposed(options, given, voice) if name == "auto" else None)
-    components = options.components or ((STATES if kind.sequential else COMPONENTS) if kind.ranked else ())
+    if options.states is not None and (not kind.sequential or options.components is not None):
+        raise ValueError("--states is for --model hmm, in place of --components; give one of them")
+    components = options.states or options.components or ((STATES if kind.sequential else COMPONENTS) if kind.ranked else ())
     if not kind.ranked and len(components) != 1:
         raise ValueError(f"--model {name} has no criterion to choose by: give one number, such as --components 3")
     grid: dict[str, Any] = {kind.count: list(components)}

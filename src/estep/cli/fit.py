@@ -33,6 +33,7 @@ def run(options: Any, voice: Voice) -> int:
     with warnings_as_notes(voice):
         given = read(options, voice, texts=reads_texts(name, options)).for_model(kind_of(name).sequential)
         given = in_memory(given) if options.formula else given
+        given.note_whole(voice)
         todo = plan(name, options, given, voice)
         progress = Progress(todo.fits, shown=not voice.quiet)
         checkpoint = checkpoint_of(options, given.data, progress, voice)

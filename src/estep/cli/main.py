@@ -128,11 +128,7 @@ def _model(parser: argparse.ArgumentParser, several: bool = False) -> None:
     )
     group.add_argument("--formula", metavar="TEXT", help="regressions: such as 'y ~ x + z'; implies --model regression")
     group.add_argument(
-        "--components",
-        "--states",
-        type=counts,
-        metavar="K",
-        help="3, or 1:9, or 2,4,6; the best by --criterion (default 1:9; for hmm 1:5)",
+        "--components", type=counts, metavar="K", help="3, or 1:9, or 2,4,6; the best by --criterion (default 1:9)"
     )
     group.add_argument(
         "--covariance", type=names, metavar="NAMES", help="all, or some of full,tied,diag,EII...VVV (default all)"
@@ -140,6 +136,7 @@ def _model(parser: argparse.ArgumentParser, several: bool = False) -> None:
     group.add_argument(
         "--criterion", default="bic", choices=("bic", "aic", "icl", "icl_entropy"), help="lower is better (default bic)"
     )
+    group.add_argument("--states", type=counts, metavar="K", help="hmm: numbers of states, as --components (default 1:5)")
     group.add_argument("--emission", metavar="NAME", help="hmm: law of a row in a state, such as poisson (default gaussian)")
     group.add_argument("--time", metavar="COLUMN", help="hmm: time of each row; steps without a row are missing")
     group.add_argument("--noise", action="store_true", help="gaussian: add a uniform noise component")

@@ -21,6 +21,7 @@ def run(options: Any, voice: Voice) -> int:
         estimator = load_model(options.model)
         given = with_model(estimator, read(options, voice, texts=True, columns=columns_of(estimator)))
         given = given.for_model(hasattr(estimator, "decode"))
+        given.note_whole(voice)
         if target is not None:
             sizes = write_assignments(estimator, given, target)
         else:

@@ -37,6 +37,11 @@ class Given:
         """The rows for a model of sequences, whose ids are those of the rows, or for any other."""
         return dataclasses.replace(self, sequential=sequential)
 
+    def note_whole(self, voice: Voice) -> None:
+        """Say that all rows are one sequence where no column of ids was named."""
+        if self.sequential and self.data.ids is None:
+            voice.note("all rows are taken as one sequence; --id names the column that tells sequences apart")
+
     @property
     def X(self) -> Any:
         """The rows as estimators take them: a table in memory for formulas, else the file itself, or the cluster."""

@@ -23,6 +23,7 @@ def run(options: Any, voice: Voice) -> int:
         estimator = load_model(options.model)
         given = with_model(estimator, read(options, voice, texts=True, columns=columns_of(estimator)))
         given = given.for_model(hasattr(estimator, "decode"))
+        given.note_whole(voice)
         command = shlex.join(["estep", *options.arguments])
         write_report(target, estimator, given.plain, command=command, names=given.data.table.title, **given.row)
     voice.out(f"report       {target}")

@@ -59,6 +59,7 @@ from estep.structures.semimarkov_pass import SegmentLaw, best, blank, filtered, 
 from estep.structures.topology import moves_allowed, starts_allowed
 
 WORK = 2e10
+LONGEST = 10_000
 """Rows times longest duration beyond which a longest duration must be given: minutes for one pass."""
 Passed = tuple[SemiMarkovCounts, float, float]
 Collect = Callable[[slice, Array], None]
@@ -139,6 +140,11 @@ class SemiMarkov:
         counts = data.sum(_sequences)
         lengths: _Longest = data.sum(lambda chunk: _Longest(int(np.diff(_ends_and_weights(chunk)[0], prepend=0).max())))
         reach = min(self.durations.last or lengths.rows, lengths.rows)
+        if self.max_duration is not None and self.max_duration > max(LONGEST, 10 * lengths.rows):
+            raise ValueError(
+                f"max_duration={self.max_duration} is far beyond the longest sequence, of {lengths.rows} rows, and every "
+                f"duration up to it is weighed; give at most {max(LONGEST, 10 * lengths.rows)}, or None for a law without end"
+            )
         if float(counts[1]) * reach > WORK:
             raise ValueError(
                 f"max_duration: durations of up to {reach} rows over {int(counts[1])} rows are {counts[1] * reach:.1g} steps a "
