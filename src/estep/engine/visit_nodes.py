@@ -13,7 +13,7 @@
                 has converged, the rows are read again, and points chosen there
     judged      L(theta_1) below L(theta_0): back to theta_0 with finer points. Less than POOR of the gain that was foreseen, or
                 after convergence what is left did not shrink by SHRINKS: finer points. Converged with at most tol left: the
-                end. Where points are nearly as many as the rows, these alone are read to the end
+                end. Passes that gained tol / TIGHTER in all count as converged, with a rate of 1 - 1 / SPAN at least. Where points are nearly as many as the rows, these alone are read to the end
 
 Passes over points are no passes over the data, and not counted as such; the end was measured on all rows. On given points the
 objective is smooth and cannot fall: leaps and Aitken's rule work as ever, and a fall beyond rounding ends the run as one of
@@ -169,7 +169,7 @@ class KdTree:
             state = dataclasses.replace(before, trace=led.state.trace, leaped=led.state.leaped)
             return dataclasses.replace(led, state=state, status=Status.FELL)
         steepest = float(led.state.stop.rates.max(initial=0.0))
-        rate = max(steepest if steepest < 1.0 else 0.0, FADES * float(memory.rate))
+        rate = max(steepest, FADES * float(memory.rate)) if steepest < 1.0 else float(memory.rate)
         memory = dataclasses.replace(led.state.nodes, rate=np.float64(rate), passes=np.int64(int(memory.passes) + 1))
         led = dataclasses.replace(led, state=dataclasses.replace(led.state, nodes=memory))
         if led.status.converged:
@@ -214,10 +214,12 @@ class KdTree:
         memory, state, seen = before.nodes, led.state, led.seen
         here, image, height, rung = before.params, state.fallback, float(state.value), int(memory.rung)
         gain = model.q(image, seen.stats) - model.q(here, seen.stats) + prior_of(model, image) - prior_of(model, here)
-        left, settled = max(gain, 0.0) / (1.0 - float(memory.rate)), int(memory.reads) == SETTLED_ROWS
-        rounding = FALL * (1.0 + abs(height))
-        fell = height < float(memory.height) - rounding
-        if settled and not fell and left <= tol * float(seen.n):
+        rounding, close = FALL * (1.0 + abs(height)), tol * float(seen.n)
+        fell, idle = height < float(memory.height) - rounding, height - float(memory.height) <= close / TIGHTER
+        settled = int(memory.reads) == SETTLED_ROWS or idle
+        rate = max(float(memory.rate), 1.0 - 1.0 / float(memory.span)) if idle else float(memory.rate)
+        left = max(gain, 0.0) / (1.0 - rate)
+        if settled and not fell and left <= close:
             stop = dataclasses.replace(state.stop, left=np.float64(left))
             return dataclasses.replace(led, status=Status.CONVERGED, state=dataclasses.replace(state, stop=stop))
         kept = (height - float(memory.height) + rounding) / max(float(memory.foreseen) - float(memory.height), rounding)

@@ -34,7 +34,7 @@ CONSEQUENCES: Mapping[Status, str] = {
     Status.BOUNDARY: "Some estimates lie on the boundary of their range, where standard errors do not exist.",
     Status.SLOWED: "Online EM stopped as its steps grew short: the maximum may be higher. Run algorithm='em' from here before "
     "criteria are compared.",
-    Status.STREAM: "Learned row by row from a stream: parameters are near a maximum at best, and criteria are not those of one.",
+    Status.STREAM: "Learned row by row from a stream: parameters are near a maximum at best; criteria are not those of one.",
     Status.RUNNING: "The run is still going on: these are its parameters so far.",
 }
 
