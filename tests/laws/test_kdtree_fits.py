@@ -180,6 +180,17 @@ def test_the_likelihood_of_the_rows_never_falls_from_look_to_look():
     assert (np.diff(heights) >= -1e-9 * abs(heights[0])).all()
 
 
+@pytest.mark.parametrize("accelerate", ["squarem", "auto"])
+def test_leaps_through_the_valley_end_no_lower_than_those_of_plain_em(accelerate):
+    model, data, params = begun(clusters(12_000, 3, apart=0.8, seed=3))
+    plain = fit(model, data, params, accelerate="auto", max_iter=5000)
+    tree = fit(model, data, params, variant_of("kdtree", accelerate), max_iter=5000)
+    assert tree.converged
+    assert tree.loglik >= plain.loglik - GOAL * plain.n
+    onward = fit(model, data, tree.params, accelerate="auto", tol=1e-10, max_iter=300)
+    assert onward.loglik - tree.loglik <= GOAL * plain.n
+
+
 def test_on_the_same_points_the_objective_does_not_fall():
     model, data, params = begun(clusters(20_000, apart=1.5))
     stages, values = [], []

@@ -9,11 +9,12 @@
 
                     L~(theta) + q(theta, S - S~) + constant,   with the value and the gradient of L at theta_0 (Fisher)
 
-                EM on that, a MAP step that never falls, goes on to theta_1: after SPAN, 2 SPAN, 4 SPAN, ... passes, or where it
+                EM on that, a MAP step that never falls, goes on to theta_1: after SPAN, 2 SPAN, ... 8 SPAN passes, or where it
                 has converged, the rows are read again, and points chosen there
     judged      L(theta_1) below L(theta_0): back to theta_0 with finer points. Less than POOR of the gain that was foreseen, or
                 after convergence what is left did not shrink by SHRINKS: finer points. Converged with at most tol left: the
-                end. Passes that gained tol / TIGHTER in all count as converged, with a rate of 1 - 1 / SPAN at least. Where points are nearly as many as the rows, these alone are read to the end
+                end; passes that gained tol / TIGHTER in all count as converged, with a rate of at least 1 - 1 / SPAN. Where
+                points are nearly as many as the rows, these alone are read to the end
 
 Passes over points are no passes over the data, and not counted as such; the end was measured on all rows. On given points the
 objective is smooth and cannot fall: leaps and Aitken's rule work as ever, and a fall beyond rounding ends the run as one of
@@ -60,7 +61,7 @@ FREE = 4096  # points that cost hardly more than fewer
 PART = 128  # of the rows, at most, for the first points
 FINER, CLOSER = 4, 4.0
 TARGET, LEAST, MOST, RUNGS = 2.0**-6, 2.0**-23, 8.0, 4
-SURE = 0.01
+SURE, WIDEST = 0.01, 8
 POOR, GOOD, SHRINKS, FADES, TIGHTER = 0.25, 0.5, 4.0, 0.98, 8.0
 KEPT = 2
 FALL = 1e-9
@@ -226,7 +227,7 @@ class KdTree:
         known = np.isfinite(memory.height)
         if fell or (known and kept < POOR) or (settled and left * SHRINKS > float(memory.left)):
             rung += 1
-        span = SPAN if fell else int(memory.span) * (2 if known and kept >= GOOD else 1)
+        span = SPAN if fell else min(int(memory.span) * (2 if known and kept >= GOOD else 1), WIDEST * SPAN)
         told = {"left": np.float64(left if settled else np.inf), "height": np.float64(memory.height if fell else height)}
         if self._last(rung, data):
             return self._switched(led, memory.at if fell else here, rung, ONLY_ROWS, ahead=None if fell else image)
