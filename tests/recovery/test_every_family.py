@@ -67,7 +67,8 @@ def hierarchical(k, n, rng):
     return HierarchicalGate(groups), params, rng.normal(size=(n, 1))
 
 
-SEQUENCES = {"Chain"}  # rows are not independent there, so scores of rows are no information: they have tests of their own
+SEQUENCES = {"Chain", "GatedChain", "SemiMarkov", "FactorialChain"}
+"""Rows are not independent there, so scores of rows are no information: they have tests of their own."""
 STRUCTURES = {"Iid": iid, "Grouped": grouped, "Gated": gated, "HierarchicalGate": hierarchical}
 
 

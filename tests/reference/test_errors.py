@@ -114,7 +114,7 @@ def deaths():
     table = frame("death_notices.csv")
     x, counts = table.iloc[:, [0]].to_numpy(dtype=float), table.iloc[:, 1].to_numpy(dtype=float)
     begin = dict(weights=[0.36, 0.64], rates=[[1.2561], [2.6634]])
-    fit = estep.Mixture(estep.Poisson(), 2, init=begin, tol=1e-15, max_iter=100_000, accelerate="squarem")
+    fit = estep.Mixture(estep.Poisson(), 2, init=begin, tol=1e-15, max_iter=100_000, accelerate="newton")
     return fit.fit(x, sample_weight=counts), x, counts
 
 

@@ -13,7 +13,7 @@ from estep.data import sets
 exam = sets.load("lsat")
 sheets, candidates = exam.drop(columns="count"), exam["count"]
 for k in (1, 2, 3):
-    model = estep.LatentClass(k, random_state=0).fit(sheets, sample_weight=candidates)
+    model = estep.LatentClass(k, random_state=0, max_iter=5000).fit(sheets, sample_weight=candidates)
     bic = model.bic(sheets, sample_weight=candidates)
     test = f"G2 {model.g2_:.1f} on {model.df_} degrees of freedom, p = {model.g2_p_value_:.2g}"
     print(f"{k}: BIC {bic:.1f}  {test}")
@@ -21,7 +21,7 @@ for k in (1, 2, 3):
 # %%
 # One class is refused, two are enough: the better two thirds of the candidates, and the rest.
 
-best = estep.LatentClass(2, random_state=0).fit(sheets, sample_weight=candidates)
+best = estep.LatentClass(2, random_state=0, max_iter=5000).fit(sheets, sample_weight=candidates)
 print(best.weights_.round(3))
 print(best.item_profiles())
 

@@ -23,7 +23,7 @@ from estep.estimators.from_file import read_file
 
 LARGEST = 1e150  # squares of larger values leave the range of float64
 SMALL_RANGE = 1 << 12
-FEW_LEVELS = 10
+FEW_LEVELS = 20
 READERS = ("pyarrow", "polars", "pandas")
 HINT = "X must hold numbers, with NaN where missing"
 REMEDY = "encode or drop columns of text"

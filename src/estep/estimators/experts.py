@@ -15,7 +15,7 @@ from estep.core.record import Array
 from estep.estimators import diagnostic_methods as diagnostics
 from estep.estimators import estimate_methods as estimates
 from estep.estimators import inference_methods as inference
-from estep.estimators import methods, own_pictures, streaming
+from estep.estimators import methods, own_pictures
 from estep.estimators import regression_methods as regression
 from estep.estimators import regression_residuals as residuals
 from estep.estimators.regression_starts import regression_starts
@@ -231,7 +231,6 @@ class MixtureOfExperts(CallbackSupportMixin, BaseEstimator):
     pseudo_residuals = residuals.pseudo_residuals
     plot_residuals = residuals.plot_residuals
     save = regression.save
-    partial_fit = streaming.partial_fit
 
     def __sklearn_clone__(self) -> Any:
         return methods.enclosed(super().__sklearn_clone__())

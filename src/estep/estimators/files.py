@@ -23,10 +23,10 @@ from estep.core.letters import Alphabet
 from estep.core.protocols import Chunk
 from estep.core.record import leaves
 from estep.core.result import Result, StartRow, StartTable, Status, Trace
+from estep.core.stream import Stream
 from estep.core.support import Constraints
 from estep.estimators.seam import published
 from estep.estimators.settings import check_settings
-from estep.estimators.streaming import Stream
 from estep.families.missing_patterns import MissingPatterns
 from estep.families.noise import WithNoise
 from estep.kernels.design import Design

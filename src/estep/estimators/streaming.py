@@ -24,8 +24,9 @@ import numpy as np
 
 from estep.core.assign import HARD, SOFT
 from estep.core.collapse import Collapsed
-from estep.core.record import leaves, record
+from estep.core.record import leaves
 from estep.core.result import Result, Status, Trace
+from estep.core.stream import Stream
 from estep.data.memory import Memory
 from estep.engine.batches import mixed
 from estep.engine.blend import local_part
@@ -40,16 +41,6 @@ from estep.models.plsa import PlsaParams, PlsaStats
 POWER, DELAY = 0.6, 2.0
 WAIT = 1000.0
 HARD_NAMES = ("cem", "kmeans")
-
-
-@record
-class Stream:
-    """What ``partial_fit`` knows of earlier calls: statistics per unit weight, how many, their weight, that of a fit before."""
-
-    stats: Any
-    calls: Any
-    weight: Any
-    before: Any
 
 
 def partial_fit(self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, step: Any = None, **rows: Any) -> Any:

@@ -68,7 +68,7 @@ class FactorialStats:
 
 
 @dataclasses.dataclass
-class Posterior:
+class FactorialPosterior:
     """What the rounds end with: ``shares`` and ``fields`` of each chain (n, K_m), and each row's part of the bound (n,)."""
 
     shares: list[Array]
@@ -156,7 +156,7 @@ class Factorial:
         nothing = AdditiveMoments(np.zeros((size, size)), np.zeros((size, d)), second, 0.0, 0.0)
         return dataclasses.replace(self, prior=FactorialStats(self.structure.prior(self.k, settings), nothing))
 
-    def posterior(self, params: BoundParams, chunk: Chunk) -> Posterior:
+    def posterior(self, params: BoundParams, chunk: Chunk) -> FactorialPosterior:
         """The chains that maximise the bound, from the shares of ``params`` where it has those of these rows."""
         if chunk.allowed is not None:
             raise ValueError("labels need exact inference: with variational inference no combination can be excluded")
@@ -277,7 +277,7 @@ class _Rows:
         """The sequences as chain ``m`` goes through them."""
         return plan(len(self.w[m]), self.ends, np.ones(len(self.ends)) if once else self.weight)
 
-    def round(self, shares: list[Array], beta: float) -> Posterior:
+    def round(self, shares: list[Array], beta: float) -> FactorialPosterior:
         """Every chain once, given the others; the bound of the ``beta``-th power of the emission."""
         shares = list(shares)
         fields: list[Array] = [np.empty(0)] * len(shares)
@@ -294,9 +294,9 @@ class _Rows:
         fit = -0.5 * ((rest @ self.precision) * rest).sum(axis=1)
         for g, w, wp, own in zip(shares, self.w, self.wp, self.own, strict=True):
             fit -= 0.5 * (g @ own - ((g @ w) * (g @ wp)).sum(axis=1))
-        return Posterior(shares, fields, bound + scale[:, 0] * (fit + self.constant))
+        return FactorialPosterior(shares, fields, bound + scale[:, 0] * (fit + self.constant))
 
-    def settled(self, shares: list[Array]) -> Posterior:
+    def settled(self, shares: list[Array]) -> FactorialPosterior:
         """Round and round from ``shares`` until the bound rises no more."""
         found = self.round(shares, 1.0)
         for _ in range(ROUNDS):
@@ -306,7 +306,7 @@ class _Rows:
                 break
         return found
 
-    def higher(self, one: Posterior, two: Posterior) -> Posterior:
+    def higher(self, one: FactorialPosterior, two: FactorialPosterior) -> FactorialPosterior:
         """Of every sequence the one with the higher bound."""
         begins = np.concatenate([[0], self.ends[:-1]])
         better = np.add.reduceat(two.bound, begins) > np.add.reduceat(one.bound, begins)
@@ -315,7 +315,8 @@ class _Rows:
         def chosen(a: list[Array], b: list[Array]) -> list[Array]:
             return [np.where(rows[:, None], y, x) for x, y in zip(a, b, strict=True)]
 
-        return Posterior(chosen(one.shares, two.shares), chosen(one.fields, two.fields), np.where(rows, two.bound, one.bound))
+        bound = np.where(rows, two.bound, one.bound)
+        return FactorialPosterior(chosen(one.shares, two.shares), chosen(one.fields, two.fields), bound)
 
     def moments(self, shares: list[Array]) -> AdditiveMoments:
         """Moments of states and rows under q, of the rows that are seen."""
