@@ -66,8 +66,9 @@ def best(call, repeats):
     return sorted(found)[len(found) // 2]
 
 if __name__ == "__main__":
-    import distributed
+    import dask, distributed
     from dask import delayed
+    dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 1 << 28})
     n, parts = int(sys.argv[1]), 8
     x = np.concatenate([block(s, n // parts) for s in range(parts)])
     memory = Memory(x, n_jobs=1)

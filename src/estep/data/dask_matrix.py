@@ -58,8 +58,10 @@ class Scattered:
         each = self._carried(weight, allowed, given)
         firsts = np.cumsum([0, *self.lengths])
         parts = tuple(
-            self.cluster.submit(part_of, x, more, self.title, int(first), self.rows)
-            for x, more, first in zip(self.raw, each, firsts, strict=False)
+            self.cluster.submit_each(
+                part_of,
+                [(x, more, self.title, int(first), self.rows) for x, more, first in zip(self.raw, each, firsts, strict=False)],
+            )
         )
         return Spread(self.cluster, parts, self.lengths, self.title, self.raw, each, self.rows)
 

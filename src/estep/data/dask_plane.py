@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,17 @@ class Cluster:
         """A task, run anew whenever it is asked for; lost results are made again."""
         with _said():
             return self.client.submit(fn, *arguments, pure=False)
+
+    def submit_each(self, fn: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> list[Any]:
+        """A task for each, dealt to the workers in turn, so that what stays is spread; others do where one is lost."""
+        with _said():
+            there = sorted(self.client.scheduler_info(n_workers=-1)["workers"])
+            return [
+                self.client.submit(fn, *each, pure=False, workers=[there[i % len(there)]], allow_other_workers=True)
+                if there
+                else self.client.submit(fn, *each, pure=False)
+                for i, each in enumerate(arguments)
+            ]
 
     def sent(self, fn: Callable[..., Any]) -> Any:
         """A function as tasks take it: itself, or where it is large, one copy on every worker."""
