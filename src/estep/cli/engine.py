@@ -11,8 +11,6 @@ from typing import Any
 from estep.cli.words import Voice
 
 TIMEOUT = 600.0
-KEEP_MEMORY = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 1 << 28}
-"""Dask's workers give every freed page back at once, which makes a pass two to three times slower."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -48,8 +46,7 @@ def _client(options: Any, voice: Voice) -> Any:
     if options.scheduler is None:
         workers = options.workers or 2
         voice.note(f"{workers} Dask workers were started on this machine")
-        with importlib.import_module("dask").config.set(KEEP_MEMORY):
-            return distributed.Client(n_workers=workers, threads_per_worker=1, dashboard_address=None)
+        return distributed.Client(n_workers=workers, threads_per_worker=1, dashboard_address=None)
     try:
         return distributed.Client(options.scheduler, timeout="20s")
     except (OSError, ValueError) as error:

@@ -21,10 +21,12 @@ from estep.core.memo import remembered
 from estep.core.protocols import Chunk
 from estep.core.record import Array
 from estep.data.blocks import in_blocks
+from estep.data.checked import refuse_resources, refuse_settings, refuse_source
 from estep.data.column_sql import levels_of, measured, not_numbers, seen, unknown_level
 from estep.data.layout import Layout
+from estep.data.places import FIRST, ROW, placed
 from estep.data.planes import PIECE_VALUES, Mapped, Reread, Unkept
-from estep.data.sequence_sql import FIRST, ROW, layout_in, ordered_query
+from estep.data.sequence_sql import layout_in, ordered_query
 from estep.data.source import TIMES, Column, Reading, Table, open_table
 from estep.data.spool import NoRoom, spool_folder, spooled
 from estep.data.sql import nearest
@@ -37,10 +39,11 @@ class Arrow:
 
     Parameters
     ----------
-    source : path, Arrow stream or None
+    source : path, list of paths, Arrow stream or None
         The file, a pattern such as ``"part-*.parquet"``, a folder of files of one kind (``key=value`` folders become columns),
-        something far away that DuckDB reads (``"s3://bucket/*.parquet"``, with its httpfs extension), or a record-batch reader,
-        which is read once; None where ``query`` names its files itself.
+        something far away that DuckDB reads (``"s3://bucket/*.parquet"``, with its httpfs extension), a table, or a
+        record-batch reader or polars LazyFrame, which is read once; several files hold the same columns, in any order. None
+        where ``query`` names its files itself.
     query : str or None
         SQL in DuckDB's dialect; the file is the table ``data`` in it. It is run once.
     columns : sequence of str or None
@@ -66,8 +69,9 @@ class Arrow:
 
     Raises
     ------
-    ValueError
-        In one sentence, when it is first read: no such file or column, text among numbers (with row and value), damage.
+    ValueError, TypeError
+        In one sentence: a setting that cannot be meant; and when it is first read: no such file or column, text among numbers
+        or an infinite value (with file and row, counted from 1), damage.
     ImportError
         When duckdb or nanoarrow is missing.
 
@@ -97,12 +101,21 @@ class Arrow:
     budget: int | None = None
     folder: str | os.PathLike[str] | None = None
 
+    def __post_init__(self) -> None:
+        refuse_source(self.source)
+        refuse_settings(self)
+        refuse_resources(self.n_jobs, self.budget)
+
     @property
     def table(self) -> Table:
         """The file or query, opened."""
-        reading = Reading(self.encoding, self.decimal, self.header)
-        opened: Table = remembered(self, "table", lambda: open_table(self.source, self.query, reading))
+        opened: Table = remembered(self, "table", self.opened)
         return opened
+
+    def opened(self, columns: tuple[Column, ...] = ()) -> Table:
+        """The file or query, opened anew; ``columns`` are its own where they are known."""
+        reading = Reading(self.encoding, self.decimal, self.header)
+        return open_table(self.source, self.query, reading, columns=columns)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -184,14 +197,9 @@ class Arrow:
         return self.x if self.is_kept else Unread(self)
 
     def first(self, n: int) -> Array:
-        """The first ``n`` rows."""
-        parts, seen = [np.empty((0, len(self.names)))], 0
-        for batch in self.table.batches(self._measured()):
-            parts.append(batch[: n - seen])
-            seen += len(parts[-1])
-            if seen >= n:
-                break
-        return np.concatenate(parts)
+        """The first ``n`` rows; those of a query are found without the others."""
+        found = self.table.matrices(f"SELECT {', '.join(self._measured())} FROM {{any}} LIMIT {int(n)}")
+        return np.concatenate([np.empty((0, len(self.names))), *found])
 
     @property
     def grouped(self) -> Table | None:
@@ -245,8 +253,10 @@ class Arrow:
         def made() -> Arrow:
             gone = [name for name in (sequence, time) if name is not None]
             own = [name.strip('"') for name in (ROW, FIRST)]
-            exclude = (*(name for name in self.exclude if name not in gone), *own, *(() if time else gone))
-            other = dataclasses.replace(self, query=ordered_query(self, sequence, time), exclude=exclude, ids=None)
+            roles = [name for name in (self.weights, self.labels) if name is not None]  # those of rows that are there
+            exclude = (*(name for name in self.exclude if name not in gone), *roles, *own, *(() if time else gone))
+            query = ordered_query(self, sequence, time)
+            other = dataclasses.replace(self, query=query, exclude=exclude, weights=None, labels=None, ids=None)
             remembered(other, "layout", lambda: layout_in(other.table))
             return other
 
@@ -312,8 +322,6 @@ def _names(data: Arrow) -> tuple[str, ...]:
     for name in (*roles, *data.exclude, *(data.columns or ())):
         table.column(name)
     if data.columns is not None:
-        if len(set(data.columns)) < len(data.columns):
-            raise ValueError(f"columns names a column twice: {list(data.columns)}")
         return tuple(data.columns)
     free = [c for c in table.columns if c.name not in (*roles, *data.exclude)]
     if odd := [c for c in free if c.kind == "other"]:
@@ -332,9 +340,8 @@ def _coded(data: Arrow) -> dict[str, tuple[Any, ...]]:
             coded[column.name] = tuple(given[column.name])
             if (odd := unknown_level(table, column, coded[column.name])) is not None:
                 hint = nearest(odd[1], [str(level) for level in coded[column.name]])
-                raise ValueError(
-                    f"{table.title}: column {column.name!r} holds {odd[1]!r} in row {odd[0]}, unseen in fit; {hint}"
-                )
+                title, row = placed(table, odd[0])
+                raise ValueError(f"{title}: column {column.name!r} holds {odd[1]!r} in row {row}, unseen in fit; {hint}")
         elif column.kind == "text" or column.name in data.categories:
             coded[column.name] = levels_of(table, column)
     return coded
@@ -347,12 +354,19 @@ def _label_sql(data: Arrow, column: Column) -> str:
     return measured(data.table, column, levels)
 
 
+def _weight_sql(table: Table, column: Column) -> str:
+    if column.kind != "number":
+        told = not_numbers(table, column).partition(";")[0]
+        raise ValueError(f"{told}; a weight is how often a row was seen, a number >= 0")
+    return measured(table, column, {})
+
+
 def _plane(data: Arrow) -> Mapped | Reread:
     table = data.table
     expressions = [measured(table, column, data.coded) for column in map(table.column, data.names)]
     d = len(expressions)
     if data.weights is not None:
-        expressions.append(measured(table, table.column(data.weights), {}))
+        expressions.append(_weight_sql(table, table.column(data.weights)))
     if data.labels is not None:
         expressions.append(_label_sql(data, table.column(data.labels)))
     again = Reread(table, tuple(expressions), d, data.weights, data.labels, data.names, data.n_jobs, data.rows)

@@ -21,13 +21,13 @@ from estep.core.memo import remembered
 from estep.core.protocols import Chunk
 from estep.core.record import Array
 from estep.core.rows import take
+from estep.data.dask_memory import keep_memory
 from estep.data.distinct import distinct
 from estep.data.memory import Memory
 
 LEVELS_MOST = 10_000
 SMALL = 1_000
 """Rows of a partition up to which it does not matter how many differ."""
-MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,9 +99,7 @@ def values_of(column: Any) -> NDArray[Any]:
     """The entries of a column: floats with NaN, or objects with None, where missing."""
     if hasattr(column, "dtype") and hasattr(column.dtype, "is_numeric"):  # a column of a table
         if column.dtype.is_numeric() or str(column.dtype) == "Boolean":
-            return (
-                np.array([np.nan if v is None else float(v) for v in column.to_list()]) if _holed(column) else _floats(column)
-            )
+            return _told(column.to_list()) if _holed(column) else _floats(column)
         return _told(column.to_list())
     array = np.asarray(column)
     return array.astype(float) if array.dtype.kind in "biuf" else _told(list(column))
@@ -127,6 +125,12 @@ def _missing(value: Any) -> bool:
     return value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
 
 
+def _of_times(column: Any) -> bool:
+    """Whether a column holds dates, times or spans of time."""
+    dtype: Any = getattr(column, "dtype", None)
+    return bool(dtype.is_temporal()) if hasattr(dtype, "is_temporal") else getattr(dtype, "kind", "O") in "mM"
+
+
 def facts_of(raw: Any) -> Facts:
     """What there is in a partition."""
     columns = columns_of(raw)
@@ -137,10 +141,13 @@ def facts_of(raw: Any) -> Facts:
     for name, column in columns.items():
         if type(getattr(column, "dtype", None)).__name__ in ("Categorical", "Enum") and hasattr(column, "cat"):
             declared[name] = tuple(column.cat.get_categories().to_list())
+        if _of_times(column):
+            kinds[name], levels[name] = "other", frozenset()
+            continue
         values = values_of(column)
         kinds[name] = "number" if values.dtype.kind == "f" else "text"
         if kinds[name] == "text":
-            levels[name] = _few({v for v in values.tolist() if v is not None and v not in MISSING})
+            levels[name] = _few({v for v in values.tolist() if v is not None})
         else:
             levels[name] = _few(set(np.unique(values[~np.isnan(values)])[: LEVELS_MOST + 1].tolist()))
     return Facts(n, tuple(columns), kinds, levels, declared)
@@ -153,45 +160,55 @@ def _few(found: set[Any]) -> frozenset[Any]:
 def measured(raw: Any, names: Sequence[str], coded: Mapping[str, Sequence[Any]], title: str, number: int) -> Array:
     """A partition's rows as numbers, (n, columns): codes of levels where ``coded`` has them, NaN where missing.
 
-    Errors count rows from 0 within the partition; within the file where the partition is rows of one.
+    Errors count rows from 0 within the partition; where it is rows of a file, they name that and count from 1, as in files.
     """
-    before = int(getattr(raw, "first", 0))
     columns = columns_of(raw)
     n = len(next(iter(columns.values()))) if columns else 0
     out = np.empty((n, len(names)))
     for j, name in enumerate(names):
-        where = f"{title}: partition {number}, column {name!r}"
         if name not in columns:
-            raise ValueError(f"{where} is missing; every partition holds the same columns")
+            raise ValueError(f"{title}: partition {number}, column {name!r} is missing; every partition holds the same columns")
         values = values_of(columns[name])
         if name in coded:
-            out[:, j] = _codes(values, coded[name], where, before)
+            out[:, j] = _codes(values, coded[name], raw, f"{title}: partition {number}", name)
         elif values.dtype.kind == "f":
             out[:, j] = values
         else:
             at, text = next((i, v) for i, v in enumerate(values.tolist()) if v is not None)
+            where, row = called(raw, f"{title}: partition {number}", at)
             raise ValueError(
-                f"{where} holds {text!r:.60} in row {before + at}, which is no number; mend it, or leave the column out"
+                f"{where}, column {name!r} holds {text!r:.60} in row {row}, which is no number; "
+                "mend it, or leave the column out"
             )
     if np.isinf(out).any():
         i, j = np.argwhere(np.isinf(out))[0]
-        raise ValueError(f"{title}: partition {number}, column {names[j]!r} holds infinity in row {before + i}; mend it")
+        where, row = called(raw, f"{title}: partition {number}", int(i))
+        raise ValueError(f"{where}, column {names[j]!r} holds infinity in row {row}; mend it, or leave it empty")
     return out
 
 
-def _codes(values: NDArray[Any], levels: Sequence[Any], where: str, before: int) -> Array:
+def called(raw: Any, partition: str, row: int) -> tuple[str, int]:
+    """Where a row (from 0) of a partition is: its file, and its number there (from 1), or the partition itself."""
+    if hasattr(raw, "placed"):
+        file, found = raw.placed(row)
+        return str(file), int(found)
+    return partition, row
+
+
+def _codes(values: NDArray[Any], levels: Sequence[Any], raw: Any, partition: str, name: str) -> Array:
     place = {level: float(i) for i, level in enumerate(levels)}
     if not any(isinstance(level, str) for level in levels):
         values = values if values.dtype.kind == "f" else values.astype(object)
     codes = np.empty(len(values))
     for i, value in enumerate(values.tolist()):
-        if value is None or value != value or value in MISSING:
+        if value is None or value != value:
             codes[i] = np.nan
         elif value in place:
             codes[i] = place[value]
         else:
             known = ", ".join(map(repr, list(levels)[:8]))
-            raise ValueError(f"{where} holds {value!r} in row {before + i}, unseen in fit; its levels are {known}")
+            where, row = called(raw, partition, i)
+            raise ValueError(f"{where}, column {name!r} holds {value!r} in row {row}, unseen in fit; its levels are {known}")
     return codes
 
 
@@ -200,14 +217,23 @@ def column_values(raw: Any, name: str) -> NDArray[Any]:
     return values_of(columns_of(raw)[name])
 
 
+def column_told(raw: Any, name: str) -> NDArray[Any]:
+    """The entries of one column, times as such."""
+    column = columns_of(raw)[name]
+    if not _of_times(column):
+        return values_of(column)
+    return np.asarray(column.to_numpy() if hasattr(column, "to_numpy") else column).astype("datetime64[us]")
+
+
 def part_of(x: Any, carried: Carried, title: str, first: int, rows: int | None, order: int | None = None) -> Part:
     """The plane of one partition; ``order`` seeds a random order of its rows."""
     memory = Memory(x, carried.weight, carried.allowed, carried.given, n_jobs=1, rows=rows, ends=carried.ends)
     return Part(title, memory if order is None else memory.shuffled(np.random.default_rng(order)), first)
 
 
-def summed_part(fn: Callable[[Chunk], Any], part: Part) -> Any:
+def summed_part(part: Part, fn: Callable[[Chunk], Any]) -> Any:
     """``fn`` of every block of a partition, added in block order; None where it has no rows."""
+    keep_memory()
     total: Any = None
     for chunk in part.chunks():
         found = fn(chunk)
@@ -224,8 +250,9 @@ def added(*parts: Any) -> Any:
     return total
 
 
-def mapped_part(fn: Callable[[Chunk], Any], part: Part) -> list[tuple[tuple[Any, ...], Any]]:
+def mapped_part(part: Part, fn: Callable[[Chunk], Any]) -> list[tuple[tuple[Any, ...], Any]]:
     """``fn`` of every block of a partition, with the block's key."""
+    keep_memory()
     return [(chunk.key, fn(chunk)) for chunk in part.chunks()]
 
 

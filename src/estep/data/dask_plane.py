@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,18 @@ class Cluster:
         """A task, run anew whenever it is asked for; lost results are made again."""
         with _said():
             return self.client.submit(fn, *arguments, pure=False)
+
+    def map(self, task: Callable[..., Any], *parts: Sequence[Any], **same: Any) -> list[Any]:
+        """A task for each part, all told to the scheduler at once; ``same`` are the same arguments for all of them."""
+        with _said():
+            found: list[Any] = self.client.map(task, *parts, pure=False, **same)
+        return found
+
+    def added(self, level: list[Any]) -> list[Any]:
+        """The next level of the tree: FAN results at a time are added, in their order."""
+        whole = len(level) - len(level) % FAN
+        sums = self.map(added, *(level[i:whole:FAN] for i in range(FAN)))
+        return [*sums, self.submit(added, *level[whole:])] if whole < len(level) else sums
 
     def submit_each(self, fn: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> list[Any]:
         """A task for each, dealt to the workers in turn, so that what stays is spread; others do where one is lost."""
@@ -156,16 +168,14 @@ class Spread:
 
     def sum(self, fn: Callable[[Chunk], Any]) -> Any:
         """``fn`` of every block, added up the tree."""
-        sent = self.cluster.sent(fn)
-        level = below = [self.cluster.submit(summed_part, sent, part) for part in self.parts]
+        level = below = self.cluster.map(summed_part, self.parts, fn=self.cluster.sent(fn))
         while len(level) > FAN:
-            level = [self.cluster.submit(added, *level[i : i + FAN]) for i in range(0, len(level), FAN)]
+            level = self.cluster.added(level)
         return added(*self.cluster.results(level, below))
 
     def map(self, fn: Callable[[Chunk], Any], sink: Callable[[Chunk, Any], None]) -> None:
         """``fn`` of every block, handed to ``sink`` in order; the blocks that ``sink`` sees have keys, but no rows."""
-        sent = self.cluster.sent(fn)
-        futures = [self.cluster.submit(mapped_part, sent, part) for part in self.parts]
+        futures = self.cluster.map(mapped_part, self.parts, fn=self.cluster.sent(fn))
         for future in futures:
             for key, found in self.cluster.result(future, futures):
                 sink(Chunk(key, None), found)

@@ -24,7 +24,9 @@ from estep.core.record import Array
 from estep.core.rows import count, take, width
 from estep.data.blocks import in_blocks
 
-BLOCK_VALUES = 1 << 16
+BLOCK_VALUES = 1 << 18
+BLOCK_ROWS = 1 << 15
+SHARES = 4
 KEPT_VALUES = 1 << 22
 
 
@@ -33,9 +35,17 @@ def features_width(width: int) -> int:
     return 1 + width * (width + 3) // 2
 
 
-def block_rows(width: int) -> int:
-    """Rows of a block: what a core's cache holds; an odd multiple of 8, so that columns fall in different cache sets."""
-    return int(np.clip(BLOCK_VALUES // max(width, 1) // 16, 32, 512)) * 16 + 8
+def block_rows(width: int, n: int) -> int:
+    """Rows of a block, where there are ``n`` of ``width`` values: near what a core's cache holds, and in equal shares.
+
+    A thread hands the interpreter's lock on with every operation on arrays, which costs as much as the operation where blocks
+    are small. An odd multiple of 8, so that columns fall in different cache sets.
+    """
+    most = int(np.clip(BLOCK_VALUES // max(width, 1), 512, BLOCK_ROWS))
+    if n > most:
+        shares = SHARES * -(-n // (SHARES * most))
+        most = -(-n // shares)
+    return -(-(most - 8) // 16) * 16 + 8
 
 
 def summed(self: Any, fn: Callable[[Chunk], Any]) -> Any:
@@ -103,7 +113,7 @@ class Memory:
 
     def _cut(self) -> list[Chunk]:
         size = width(self.x)
-        step = self.rows or block_rows(size)
+        step = self.rows or block_rows(size, self.n_rows)
         keep = self.n_rows * features_width(size) <= KEPT_VALUES
         return [self._chunk(rows, keep) for rows in self._blocks(step)]
 

@@ -14,6 +14,7 @@ from estep.core.protocols import Chunk
 from estep.core.record import Array
 from estep.data.blocks import in_blocks
 from estep.data.memory import Memory, block_rows, in_order, mapped, shared, summed, threads_of
+from estep.data.places import placed
 from estep.data.source import Table
 from estep.data.spool import NoRoom, spooled
 
@@ -106,21 +107,21 @@ class Reread:
 
     def _check(self, x: Array, block: Array, at: int) -> None:
         if np.isinf(x).any():
-            i, j = np.argwhere(np.isinf(x))[0]
-            raise ValueError(
-                f"{self.table.title}: column {self.names[j]!r} holds infinity in row {at + i + 1}; mend it or leave it empty"
-            )
+            i, j = np.argwhere(np.isinf(x))[0].tolist()
+            title, row = placed(self.table, at + i + 1)
+            raise ValueError(f"{title}: column {self.names[j]!r} holds infinity in row {row}; mend it or leave it empty")
         if self.weights is not None:
             weight = block[:, self.d]
             if (odd := np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))).size:
+                title, row = placed(self.table, at + int(odd[0]) + 1)
                 raise ValueError(
-                    f"{self.table.title}: column {self.weights!r} holds the weight {weight[odd[0]]:g} in row {at + odd[0] + 1}"
+                    f"{title}: column {self.weights!r} holds the weight {weight[odd[0]]:g} in row {row}"
                     "; a weight is how often a row was seen, a number >= 0"
                 )
 
     def chunks(self) -> Iterator[Chunk]:
         """The blocks of ``Memory``, read as they are asked for."""
-        at, step = 0, self.rows or block_rows(self.d)
+        at, step = 0, self.rows or block_rows(self.d, self.n_rows)
         for x, *beside in self.pieces(step):
             here = slice(at, at + len(x))
             weight = beside.pop(0) if self.weights is not None else _part(self.held.weight, here)

@@ -271,7 +271,14 @@ def summed(law: Marginal, part: PatternRows, r: Array, diagonal: bool, lost: boo
 
             return quadratic_sums(part.lifted, r)
         return r @ part.features.T
-    return np.stack([features_of(part.z - m[:, None], diagonal) @ rk for m, rk in zip(law.offset, r, strict=True)])
+    return np.concatenate([_moments(part.z - m[:, None], rk, diagonal) for m, rk in zip(law.offset, r, strict=True)])
+
+
+def _moments(z: Array, r: Array, diagonal: bool) -> Array:
+    """Features of the rows of ``z`` (d, n), weighted by ``r`` (n,) and summed: (1, width)."""
+    weighted = z * r
+    square = (weighted * z).sum(axis=1) if diagonal else weighted @ z.T
+    return join(r.sum()[None], weighted.sum(axis=1)[None], square[None])
 
 
 def completed(
