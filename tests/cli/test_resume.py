@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal as signals
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,13 +20,15 @@ from estep.cli import checkpoint
 
 Run = Callable[..., Any]
 SOURCE = str(Path(estep.__file__).parents[1])
-LINE = "fit slow.csv --components 2:3 --covariance VVV --n-init 3 --accelerate none"
+LINE = "fit slow.csv --components 2:3 --covariance VVV --n-init 2 --accelerate none"
 # A real signal, sent by the process to itself after some passes: how fast the machine is does not matter.
 PROGRAM = """
 import os, signal, sys
 from estep.cli import checkpoint
 from estep.cli.main import main
 told, count = checkpoint.Checkpoint.told, [0]
+if sys.argv[2] == "SIGKILL":  # nothing can be written any more when it comes: after every pass, then
+    checkpoint.EVERY = -1.0
 def counted(self, run, state):
     told(self, run, state)
     count[0] += 1
@@ -39,7 +42,7 @@ sys.exit(main(sys.argv[3:]))
 @pytest.fixture
 def slow(here: Path) -> Path:
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(400, 2)) + 1.6 * rng.integers(3, size=(400, 1))
+    x = rng.normal(size=(400, 2)) + 2.5 * rng.integers(3, size=(400, 1))
     np.savetxt("slow.csv", x, delimiter=",", header="a,b", comments="", fmt="%.6f")
     return here
 
@@ -70,6 +73,16 @@ def test_a_real_signal_leaves_a_checkpoint_and_the_fit_goes_on_to_the_same_bits(
     assert same_model("o", "whole")
     assert Path("o/assignments.parquet").read_bytes() == Path("whole/assignments.parquet").read_bytes()
     assert "checkpoint.safetensors" not in os.listdir("o")
+
+
+def test_a_fit_that_was_killed_goes_on_to_the_same_bits(slow: Path, run: Run) -> None:
+    done = killed(40, "SIGKILL", f"{LINE} --out o")
+    assert done.returncode == -signals.SIGKILL
+    assert os.listdir("o") == ["checkpoint.safetensors"]
+    again = run(f"{LINE} --out o --resume o/checkpoint.safetensors")
+    assert "going on from o/checkpoint.safetensors: " in again.err
+    assert run(f"{LINE} --out whole").code == again.code == 0
+    assert same_model("o", "whole")
 
 
 def cut(monkeypatch: pytest.MonkeyPatch, run: Run, line: str, after: int) -> Any:

@@ -73,7 +73,8 @@ class Checkpoint:
 
 def checkpoint_of(options: Any, data: Arrow, progress: Progress, voice: Voice) -> Checkpoint:
     """The checkpoint of a fit, with the runs of the one that it resumes; raises ValueError where these are of another fit."""
-    header = {"options": json.dumps({name: getattr(options, name) for name in SAME}), "rows": fingerprint(data)}
+    told = {name: getattr(options, name) for name in SAME} | {"engine": None if options.engine == "memory" else options.engine}
+    header = {"options": json.dumps(told), "rows": fingerprint(data, spread=options.engine != "memory")}
     path = Path(options.out) / "checkpoint.safetensors" if options.out else Path("estep-checkpoint.safetensors")
     saved: dict[str, Any] = {}
     if options.resume:
@@ -91,7 +92,7 @@ def checkpoint_of(options: Any, data: Arrow, progress: Progress, voice: Voice) -
 def check(path: str, before: dict[str, str], now: dict[str, str]) -> None:
     """Raise ValueError unless the checkpoint was made with the same rows and options."""
     old, new = (parse_json(path, header.get("options", "{}")) for header in (before, now))
-    for name in SAME:
+    for name in (*SAME, "engine"):
         if old.get(name) != new.get(name):
             option = f"--{name.replace('_', '-')}"
             raise ValueError(
@@ -111,8 +112,15 @@ def _shown(value: Any) -> str:
     )
 
 
-def fingerprint(data: Arrow) -> str:
-    """A text that tells these rows from others: their number, names, and a sum over pieces of them."""
+def fingerprint(data: Arrow, spread: bool = False) -> str:
+    """A text that tells these rows from others: their number, names, and a sum over pieces of them.
+
+    Where workers read the rows (``spread``) they are not read here as well: a look at the first ones is enough.
+    """
+    if spread:
+        total = zlib.crc32("\n".join(data.names).encode())
+        total = zlib.crc32(np.ascontiguousarray(data.first(1024)).tobytes(), total)
+        return f"{data.table.n_rows} x {len(data.names)}, {total:08x}"
     x, names = data.x, "\n".join(data.names)
     total = zlib.crc32(names.encode())
     looks = LOOKS if isinstance(x, np.ndarray) else 1  # a look at rows that are not kept is a pass over them

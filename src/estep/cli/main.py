@@ -200,6 +200,7 @@ def _motif(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--criterion", default="bic", choices=("bic", "aic"), help="chooses the width (default bic)")
     group.add_argument("--alphabet", default="auto", metavar="NAME", help="dna, rna, protein, or the letters (default auto)")
     group.add_argument("--mask-lower", action="store_true", help="no site may lie on letters in lower case")
+    group.add_argument("--shuffles", type=int, default=0, metavar="N", help="also search N shuffles of the letters: a p-value")
     group = parser.add_argument_group("algorithm")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the starts (default 0)")
     group.add_argument("--n-init", type=int, metavar="N", help="words to begin with (default 20)")

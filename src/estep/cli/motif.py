@@ -18,18 +18,23 @@ FINE_PRINT = "nothing was written; --out DIR keeps the motifs in MEME's format, 
 def run(options: Any, voice: Voice) -> int:
     """The command; gives its exit code."""
     drawn = importlib.util.find_spec("matplotlib") is not None
+    if options.shuffles < 0:
+        raise ValueError(f"--shuffles must be 0 or more, got {options.shuffles}")
     if options.out:
         free_places(Path(options.out), [MATRIX, SITES, *([LOGO] if drawn else [])], options.force)
     with warnings_as_notes(voice):
         fitted = _fitted(options)
         written = _write(fitted, options, voice, drawn) if options.out else {}
+        test = fitted.shuffle_test(Path(options.sequences), n_shuffles=options.shuffles) if options.shuffles else None
     if not voice.json:
         voice.out(f"{fitted.summary()}\n")
+        if test is not None:
+            voice.out(f"shuffled     {test}\n")
     for what, path in written.items():
         voice.out(f"{what:12} {path}")
     if not options.out:
         voice.say(FINE_PRINT)
-    voice.document(_content(fitted, written))
+    voice.document(_content(fitted, written, test))
     return OK if fitted.converged_ else UNFINISHED
 
 
@@ -75,7 +80,7 @@ def _write(fitted: Any, options: Any, voice: Voice, drawn: bool) -> dict[str, st
     return {**written, "logo": str(folder / LOGO)}
 
 
-def _content(fitted: Any, written: dict[str, str]) -> dict[str, Any]:
+def _content(fitted: Any, written: dict[str, str], test: Any) -> dict[str, Any]:
     return {
         "command": "motif",
         "letters": list(fitted.letters_),
@@ -91,10 +96,13 @@ def _content(fitted: Any, written: dict[str, str]) -> dict[str, Any]:
                 "bits": float(each.pwm.information.sum()),
                 "expected_sites": each.n_sites,
                 "bic": each.bic,
+                "evalue": each.significance.evalue,
+                "log_evalue": each.significance.log_evalue,
                 "status": each.result.status.name.lower(),
                 "sites": list(each.sites.rows()),
             }
             for each in fitted.motifs_
         ],
+        **({} if test is None else {"shuffles": len(test.shuffled), "shuffled_pvalue": test.pvalue}),
         "files": written,
     }

@@ -27,7 +27,9 @@ def write_arrays(path: str | Path, kind: str, arrays: Mapping[str, Any], header:
 
 def write_whole(path: str | Path, payload: bytes) -> None:
     """Replace ``path`` by ``payload`` in one step; on any failure the old file stays as it was."""
-    target = Path(path)
+    target = _file_at(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {target.parent}; make it first, to write '{target}'")
     name = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     try:
         handle = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)
@@ -49,6 +51,8 @@ def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray[Any, 
     """Arrays and header of one of our files; raises ValueError when it is not one, is damaged, or is of a later version."""
     from safetensors import SafetensorError, safe_open
 
+    if not _file_at(path).exists():
+        raise FileNotFoundError(f"there is no file {os.fspath(path)}; check the path")
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:
             header = dict(file.metadata() or {})
@@ -56,6 +60,16 @@ def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray[Any, 
             return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
     except (SafetensorError, TypeError, AttributeError, KeyError) as error:
         raise ValueError(f"{path}: not a readable estep file ({error}); it is damaged or of another kind") from None
+
+
+def _file_at(path: Any) -> Path:
+    """The path of a file; raises where it is no path, or a folder."""
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path) or isinstance(os.fspath(path), bytes):
+        raise TypeError(f"path must be the name of a file, as str or Path, got {path!r}")
+    target = Path(os.fspath(path))
+    if target.is_dir():
+        raise IsADirectoryError(f"{target} is a folder; give the name of a file in it")
+    return target
 
 
 def _check_header(path: str | Path, header: Mapping[str, str], kind: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Callable
 from typing import Any
 
 from estep.data.sql import literal
@@ -16,26 +17,31 @@ DELIMITERS = (",", ";", "\t", "|")
 FIRST = 20
 
 
-def csv_reader(connection: Any, files: list[str], query: str | None, reading: Any) -> str:
-    """The SQL that reads the files, every column as text; raises ValueError naming a line that is not like the rest."""
+def csv_reader(connection: Any, files: list[str], reading: Any) -> Callable[..., str]:
+    """The SQL that reads any of the files, every column as text; raises ValueError naming a line that is not like the rest."""
     import duckdb
 
     try:
-        return _reader(connection, files, reading.encoding, reading.header)
+        read = _reader(connection, files, reading.encoding, reading.header)
+        for file in files:
+            connection.execute(f"SELECT * FROM {read([file], hive=False)} LIMIT 1")
     except duckdb.Error:
-        if (odd := _uneven(files[0], reading.encoding)) is None:
-            raise
-        raise ValueError(f"{os.path.basename(files[0])}: {odd}") from None
+        for file in files:
+            if (odd := _uneven(file, reading.encoding)) is not None:
+                raise ValueError(f"{os.path.basename(file)}: {odd}") from None
+        raise
+    return read
 
 
-def _reader(connection: Any, files: list[str], encoding: str | None, header: bool | None) -> str:
+def _reader(connection: Any, files: list[str], encoding: str | None, header: bool | None) -> Callable[..., str]:
     file, options = literal(files[0]), f"all_varchar = true, nullstr = [{', '.join(map(literal, MISSING))}]"
     if encoding is not None:
         options += f", encoding = {literal(encoding)}"
     delimiter, skipped = connection.execute(f"SELECT Delimiter, SkipRows FROM sniff_csv({file}, {options})").fetchone()
     if skipped and (other := _commoner(connection, file, options, delimiter)) is not None:
         delimiter, skipped = other, 0
-    peek = f"header = false, {options}, delim = {literal(delimiter)}, skip = {skipped}, null_padding = true"
+    alone = f"header = false, {options}, hive_partitioning = false, null_padding = true"
+    peek = f"{alone}, delim = {literal(delimiter)}, skip = {skipped}"
     first = connection.execute(f"SELECT * FROM read_csv({file}, {peek}) LIMIT 1").fetchone()
     if first and first[0] and not any(first[1:]):  # nothing there parts the first line: does it know better?
         delimiter = next((sign for sign in DELIMITERS if sign in first[0]), delimiter)
@@ -43,15 +49,20 @@ def _reader(connection: Any, files: list[str], encoding: str | None, header: boo
     if header is None:
         header = first is None or not any(_is_number(field) for field in first)
     dialect = f"header = {str(header).lower()}, delim = {literal(delimiter)}, skip = {skipped}, {options}"
-    connection.execute(f"SELECT * FROM read_csv({file}, {dialect}) LIMIT 1")
-    return f"read_csv([{', '.join(map(literal, files))}], {dialect})"
+
+    def read(some: list[str], hive: bool = True) -> str:
+        without = "" if hive else ", hive_partitioning = false"
+        return f"read_csv([{', '.join(map(literal, some))}], {dialect}{without})"
+
+    return read
 
 
 def _commoner(connection: Any, file: str, options: str, delimiter: str) -> str | None:
     """The sign that parts the first lines alike from the very first on, where ``delimiter`` does not: "a;b" over "0,1;0,2"."""
     import duckdb
 
-    whole = f"header = false, {options}, delim = '\x1f', quote = '', escape = '', skip = 0, null_padding = true"
+    alone = f"header = false, {options}, hive_partitioning = false, null_padding = true"
+    whole = f"{alone}, delim = '\x1f', quote = '', escape = '', skip = 0"
     try:
         rows = connection.execute(f"SELECT * FROM read_csv({file}, {whole}) LIMIT {FIRST}").fetchall()
     except duckdb.Error:  # the file is read as it was found, and says itself what is wrong with it

@@ -54,6 +54,16 @@ def _hidden(relative: str) -> bool:
     return any(part.startswith((".", "_")) for part in relative.split(os.sep) if part != ".")
 
 
+def folder_columns(files: Sequence[str]) -> list[dict[str, str]]:
+    """What the folders ``key=value`` above each file stand for, where all files have the same keys.
+
+    >>> folder_columns(["in/year=1/a.arrow", "in/year=2/a.arrow"])
+    [{'year': '1'}, {'year': '2'}]
+    """
+    found = [dict(part.split("=", 1) for part in file.split("/")[:-1] if "=" in part) for file in files]
+    return found if all(columns.keys() == found[0].keys() for columns in found) else [{} for _ in files]
+
+
 def is_far(path: str) -> bool:
     """Whether a path names something on another machine: ``s3://``, ``https://`` and the like."""
     return "://" in path

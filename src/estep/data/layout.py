@@ -36,6 +36,13 @@ class Layout:
         """Whether every row stands where it stood."""
         return self.n == len(self.place) and bool((self.place == np.arange(self.n)).all())
 
+    @property
+    def appearance(self) -> Order:
+        """Which of the arranged sequences is the first, second ... to appear among the user's rows."""
+        which = np.searchsorted(self.ends, self.place, side="right")
+        found, first = np.unique(which, return_index=True)
+        return np.asarray(found[np.argsort(first, kind="stable")], dtype=np.intp)
+
     def arranged(self, values: Any, blank: Any) -> Any:
         """Values of the user's rows in their places, ``blank`` where there was no row."""
         if self.plain:

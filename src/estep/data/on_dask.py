@@ -22,19 +22,26 @@ from estep.core.memo import remembered
 from estep.core.protocols import Chunk
 from estep.core.record import Array
 from estep.data.arrow import Arrow
+from estep.data.checked import refuse_client, refuse_settings, refuse_timeout
+from estep.data.dask_columns import all_facts, coded_of, names_of, refuse_unknown, weights_in
 from estep.data.dask_files import pieces_of
 from estep.data.dask_matrix import Scattered
-from estep.data.dask_parts import (
-    LEVELS_MOST,
-    Facts,
-    column_values,
-    facts_of,
-    measured,
-)
+from estep.data.dask_parts import Facts, column_values, measured
 from estep.data.dask_plane import Cluster, Spread
 from estep.data.dask_sequences import arrange, columns_in, places_in
 from estep.data.layout import Layout, Order
-from estep.data.sql import nearest
+from estep.data.sources import is_task
+
+PLAIN: dict[str, Any] = {
+    "columns": None,
+    "exclude": (),
+    "weights": None,
+    "labels": None,
+    "categories": (),
+    "levels": None,
+    "rows": None,
+}
+"""What ``Arrow`` and ``OnDask`` both can say of their columns, where nothing is said."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +50,9 @@ class OnDask:
 
     Parameters
     ----------
-    source : Dask collection, list of partitions, path or ``Arrow``
-        Files are read by the workers, each its own rows, under the same path. A partition of a list is a table, an array
+    source : Dask collection, list of partitions, path, list of paths or ``Arrow``
+        Files are read by the workers, each its own rows, under the same path; what an ``Arrow`` says of columns, weights and
+        labels holds here where nothing else is said. A partition of a list is a table, an array
         (n, d), a list of dicts, or a delayed object or future of one. Arrays and tables that are given as they are travel
         with the tasks; large ones are better read by the workers.
     client : distributed.Client or None
@@ -60,12 +68,13 @@ class OnDask:
     rows : int or None
         Rows of a block; None chooses by the number of columns.
     timeout : float or None
-        Seconds without any partition finished after which a pass is given up; None waits for ever.
+        Seconds (> 0) without any partition finished after which a pass is given up; None waits for ever.
 
     Raises
     ------
-    ValueError
-        When it is first read: text among numbers or an unknown column (with partition and row), partitions that differ.
+    ValueError, TypeError
+        At once, a setting that cannot be meant; when it is first read: an unknown column, partitions that differ, text among
+        numbers or an infinite value: with the partition and the row in it (from 0), or the file and the row in that (from 1).
     ImportError
         When dask or distributed is missing.
     ClusterLost
@@ -97,17 +106,22 @@ class OnDask:
     is_source = True
     ndim = 2
 
+    def __post_init__(self) -> None:
+        refuse_settings(self)
+        refuse_timeout(self.timeout)
+        refuse_client(self.client)
+        for name, value in _settled(self).items():
+            object.__setattr__(self, name, value)
+
     def __reduce__(self) -> Any:
         return OnDask, (self.source, None, *(getattr(self, field.name) for field in dataclasses.fields(self)[2:]))
 
     @property
     def title(self) -> str:
         """What this is, in errors."""
-        if isinstance(self.source, list | tuple):
-            return "the list of partitions"
-        if hasattr(self.source, "dask"):
-            return f"the Dask {type(self.source).__name__}"
-        return str(getattr(self.source, "title", self.source))
+        if isinstance(self.source, Arrow):
+            return self.source.title
+        return f"the Dask {type(self.source).__name__}" if hasattr(self.source, "dask") else "the list of partitions"
 
     @property
     def cluster(self) -> Cluster:
@@ -124,19 +138,19 @@ class OnDask:
     @property
     def facts(self) -> list[Facts]:
         """What there is in each partition."""
-        found: list[Facts] = remembered(self, "facts", lambda: _facts(self))
+        found: list[Facts] = remembered(self, "facts", lambda: all_facts(self))
         return found
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the columns that are read."""
-        found: tuple[str, ...] = remembered(self, "names", lambda: _names(self))
+        found: tuple[str, ...] = remembered(self, "names", lambda: names_of(self))
         return found
 
     @property
     def coded(self) -> dict[str, tuple[Any, ...]]:
         """Levels of the columns of categories, which are text, and those named so: a code is a place among them."""
-        found: dict[str, tuple[Any, ...]] = remembered(self, "coded", lambda: _coded(self))
+        found: dict[str, tuple[Any, ...]] = remembered(self, "coded", lambda: coded_of(self))
         return found
 
     @property
@@ -167,7 +181,7 @@ class OnDask:
     @property
     def weight(self) -> Array | None:
         """Frequency of each row, (n,), or None."""
-        return None if self.weights is None else np.asarray(self.values(self.weights), dtype=float)
+        return None if self.weights is None else np.asarray(weights_in(self, self.weights))
 
     @property
     def known(self) -> NDArray[Any] | None:
@@ -176,7 +190,7 @@ class OnDask:
 
     def values(self, name: str) -> NDArray[Any]:
         """The entries of any column, (n,): texts (None where missing) or numbers (NaN)."""
-        _known(self, name)
+        refuse_unknown(self, name)
         futures = [self.cluster.submit(column_values, raw, name) for raw in self.raw]
         return np.concatenate(self.cluster.results(futures, []))
 
@@ -227,6 +241,8 @@ class OnDask:
 
     def refuse(self, name: str) -> ValueError:
         """Why a column cannot be read as numbers."""
+        if isinstance(self.source, Arrow) and self.layout is None:
+            return self.source.refuse(name)
         number, facts = next((i, f) for i, f in enumerate(self.facts) if f.kinds[name] != "number")
         shown = ", ".join(repr(level)[:40] for level in sorted(facts.levels[name], key=str)[:3])
         return ValueError(
@@ -255,6 +271,26 @@ class OnDask:
         """The rows with their weights, ready for passes."""
         found: Spread = remembered(self, "plane", lambda: self.x.carrying(self.weight, None, None, None))
         return found
+
+
+def _settled(data: OnDask) -> dict[str, Any]:
+    """The source as one of its kinds, and what an ``Arrow`` source says of its columns where nothing is said here."""
+    source = [data.source] if is_task(data.source) else data.source
+    parts = source if isinstance(source, list | tuple) else [source]
+    if not len(parts):
+        raise ValueError("source is an empty list; give a partition at least")
+    if all(isinstance(part, str | os.PathLike) for part in parts):
+        source = Arrow(source)
+    if not isinstance(source, Arrow):
+        return {"source": source}
+    told = {name: getattr(source, name) for name in PLAIN} | {"exclude": (*source.exclude, *filter(None, [source.ids]))}
+    told = {name: value for name, value in told.items() if value != PLAIN[name]}
+    if not told:
+        return {"source": source}
+    bare = dataclasses.replace(source, **PLAIN, ids=None)
+    if "table" in source.__dict__.get("_memo", {}):
+        remembered(bare, "table", lambda: source.table)
+    return {"source": bare} | {name: value for name, value in told.items() if getattr(data, name) == PLAIN[name]}
 
 
 def _scattered(data: OnDask) -> Scattered:
@@ -302,13 +338,13 @@ def _client() -> Any:
 
 def _partitions(source: Any, cluster: Cluster) -> list[Any]:
     """Futures of the raw partitions of a collection or list."""
-    if isinstance(source, str | os.PathLike | Arrow):
-        return [_sent(cluster, piece) for piece in pieces_of(source if isinstance(source, Arrow) else Arrow(source))]
+    if isinstance(source, Arrow):
+        return [_sent(cluster, piece) for piece in pieces_of(source)]
     if hasattr(source, "to_delayed"):
         if hasattr(source, "rechunk"):  # an array: rows may be cut, columns may not
             source = (source[:, None] if source.ndim == 1 else source).rechunk({1: -1})
         return list(cluster.client.compute(list(np.ravel(np.array(source.to_delayed(), dtype=object)))))
-    if not isinstance(source, list | tuple) or not source:
+    if not isinstance(source, list | tuple):
         raise TypeError(
             f"source is a {type(source).__name__}; give a Dask DataFrame, Array or Bag, or a list of partitions (tables, "
             "arrays, delayed objects or futures)"
@@ -330,66 +366,3 @@ def _sent(cluster: Cluster, part: Any) -> Any:
 
 def _itself(part: Any) -> Any:
     return part
-
-
-def _facts(data: OnDask) -> list[Facts]:
-    futures = [data.cluster.submit(facts_of, raw) for raw in data.raw]
-    facts: list[Facts] = data.cluster.results(futures, list(data.raw))
-    some = [f for f in facts if f.names] or facts
-    for i, other in enumerate(facts):
-        if other.n and other.names != some[0].names:
-            raise ValueError(
-                f"{data.title}: partition {i} has the columns {list(other.names)[:12]}, "
-                f"the first one {list(some[0].names)[:12]}"
-            )
-    return facts
-
-
-def _kinds(data: OnDask) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for facts in data.facts:
-        for name, kind in facts.kinds.items():
-            found[name] = "text" if "text" in (kind, found.get(name)) else kind
-    return found
-
-
-def _known(data: OnDask, name: str) -> None:
-    if name not in (names := list(_kinds(data))):
-        raise ValueError(f"{data.title} has no column {name!r}; {nearest(name, names)}")
-
-
-def _names(data: OnDask) -> tuple[str, ...]:
-    roles = [name for name in (data.weights, data.labels) if name is not None]
-    for name in (*roles, *data.exclude, *(data.columns or ())):
-        _known(data, name)
-    if data.columns is not None:
-        return tuple(data.columns)
-    return tuple(name for name in _kinds(data) if name not in (*roles, *data.exclude))
-
-
-def _coded(data: OnDask) -> dict[str, tuple[Any, ...]]:
-    kinds, given = _kinds(data), data.levels or {}
-    return {
-        name: tuple(given[name]) if name in given else _levels(data, name)
-        for name in data.names
-        if name in given or kinds[name] == "text" or name in data.categories
-    }
-
-
-def _levels(data: OnDask, name: str) -> tuple[Any, ...]:
-    """Levels as declared where all partitions declare the same, else those seen, sorted (0 and 1 where there are no others)."""
-    declared = {facts.declared.get(name) for facts in data.facts if facts.n}
-    if len(declared) == 1 and (only := declared.pop()) is not None:
-        return only
-    found = frozenset[Any]().union(*(facts.levels[name] for facts in data.facts if facts.n))
-    if len({isinstance(level, str) for level in found}) > 1:
-        which = {facts.kinds[name]: i for i, facts in enumerate(data.facts) if facts.n}
-        raise ValueError(
-            f"{data.title}: column {name!r} holds text in partition {which['text']} and numbers in partition "
-            f"{which['number']}; mend it, or leave the column out"
-        )
-    if len(found) > LEVELS_MOST:
-        raise ValueError(
-            f"{data.title}: column {name!r} holds more than {LEVELS_MOST} different values, as an identifier does; leave it out"
-        )
-    return (0.0, 1.0) if found and found <= {0.0, 1.0} else tuple(sorted(found))

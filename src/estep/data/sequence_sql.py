@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from estep.data.layout import MOST_FILLED, Layout, Order
+from estep.data.places import FIRST, ROW, placed
 from estep.data.sql import quoted
 
-ROW, FIRST = '"estep row"', '"estep first"'
+DATABASE = '"estep database"'
 MOST_GAPS = 100_000
 DATES = ("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE")
 
@@ -28,7 +29,8 @@ def ordered_query(data: Any, sequence: str | None, time: str | None) -> str:
     for name in (sequence, time):
         if name is not None:
             table.column(name)
-    asked = f"({data.query.strip().rstrip(';')})" if data.query is not None else "data"
+    own = table.sql if table.sql.startswith(DATABASE) else "data"  # a query meets a database under its own names
+    asked = f"({data.query.strip().rstrip(';')})" if data.query is not None else own
     numbered = f"SELECT *, row_number() OVER () AS {ROW} FROM {asked}"
     key = "0" if sequence is None else quoted(sequence)
     first = f"SELECT *, min({ROW}) OVER (PARTITION BY {key}) AS {FIRST} FROM ({numbered})"
@@ -57,7 +59,7 @@ def _refuse_missing(table: Any, argument: str, name: str | None) -> None:
         f"SELECT i FROM (SELECT row_number() OVER () AS i, {quoted(name)} AS v FROM {{t}}) WHERE v IS NULL ORDER BY i LIMIT 1"
     )
     if odd:
-        raise ValueError(f"{argument}: column {name!r} has no value in row {odd[0][0]}; every row needs one")
+        raise ValueError(f"{argument}: column {name!r} has no value in {_called(table, odd[0][0])}; every row needs one")
 
 
 def _refuse_undated(table: Any, name: str) -> None:
@@ -71,7 +73,15 @@ def _refuse_undated(table: Any, name: str) -> None:
         "WHERE x IS NULL ORDER BY i LIMIT 1"
     )
     if odd:
-        raise ValueError(f"time: column {name!r} holds {odd[0][1]!r} in row {odd[0][0]}, neither a whole number nor a date")
+        raise ValueError(
+            f"time: column {name!r} holds {odd[0][1]!r} in {_called(table, odd[0][0])}, neither a whole number nor a date"
+        )
+
+
+def _called(table: Any, row: int) -> str:
+    """A row (from 1), and its file where there are several."""
+    title, number = placed(table, int(row))
+    return f"row {number}" if title == table.title else f"row {number} of {title}"
 
 
 def _whole(table: Any, name: str) -> str:
@@ -92,7 +102,9 @@ def _step(table: Any, gaps: str, time: str) -> int:
     if wrong:
         row, gap = wrong[0]
         what = "has the time of the row before it" if gap == 0 else "is earlier than the row before it"
-        raise ValueError(f"row {row} {what} in its sequence; sort each sequence by time, and keep one row for each time")
+        raise ValueError(
+            f"{_called(table, row)} {what} in its sequence; sort each sequence by time, and keep one row for each time"
+        )
     found = [int(gap) for (gap,) in table.rows(f"SELECT DISTINCT gap FROM ({gaps}) WHERE gap IS NOT NULL LIMIT {MOST_GAPS}")]
     step = int(np.gcd.reduce(found)) if found else 1
     n, more = table.one(f"SELECT count(*), coalesce(sum(gap // {step} - 1), 0) FROM ({gaps})")

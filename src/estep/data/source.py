@@ -9,7 +9,6 @@ sorted order, found by a pass of their own, so that codes agree between batches 
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import os
 import secrets
 import weakref
@@ -20,11 +19,11 @@ import numpy as np
 
 from estep.core.memo import remembered
 from estep.core.record import Array
-from estep.data.column_sql import NUMBERS, TEXTS, number
-from estep.data.delimited import csv_reader
+from estep.data.column_sql import TEXTS, kind_of_type, number
 from estep.data.found import KINDS, Stamp, files_at, refuse_changed, refuse_unreadable, stamped, suffix_of
-from estep.data.spool import spool_folder
-from estep.data.sql import ARROW_FILE, imported, literal, nearest, quoted, said
+from estep.data.readers import ARROWS, READERS, TEXT, ArrowFile, Asked
+from estep.data.spool import removed, spool_folder, sunk
+from estep.data.sql import ARROW_FILE, imported, nearest, quoted, said
 
 MEMORY = "512MB"
 KEPT = 'memory.main."estep rows"'
@@ -63,10 +62,12 @@ class Table:
     sql: str
     title: str
     reading: Reading
-    text: str | None = None  # a file without types
+    text: tuple[str, ...] | None = None  # files without types
     streams: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # what DuckDB finds under a name of ours
     asked: str | None = None
     files: tuple[Stamp, ...] = ()
+    each: tuple[tuple[str, str], ...] = ()  # the path and the SQL of each file
+    behind: Table | None = None  # the file of a query
 
     def keep(self) -> None:
         """Rows of a query, from now on those of a table; once."""
@@ -178,8 +179,12 @@ def _matrix(batch: Any) -> Array:
     return rows
 
 
-def open_table(source: Any, query: str | None, reading: Reading, memory: str = MEMORY) -> Table:
+def open_table(
+    source: Any, query: str | None, reading: Reading, memory: str = MEMORY, columns: tuple[Column, ...] = ()
+) -> Table:
     """The table in the file ``source`` (None: no file), or what ``query`` makes of it; the file is ``data`` in the query.
+
+    ``columns`` are those of the table where they are known already: untyped files are read once less.
 
     Raises
     ------
@@ -191,7 +196,13 @@ def open_table(source: Any, query: str | None, reading: Reading, memory: str = M
     config = {"memory_limit": memory, "autoinstall_known_extensions": "false", "temp_directory": spill}
     connection = duckdb.connect(":memory:", config=config)
     try:
-        table = _table(connection, source, query, reading)
+        path = sunk(source) if hasattr(source, "sink_parquet") else None
+        table = _table(connection, source if path is None else path, query, reading)
+        if path is not None:
+            table = dataclasses.replace(table, title=table.title if query else "the LazyFrame")
+            weakref.finalize(table, removed, path)
+        if columns:
+            remembered(table, "columns", lambda: columns)
         table.columns  # noqa: B018  a damaged file is noticed here, and not in the middle of a pass
     except BaseException:
         connection.close()
@@ -205,7 +216,7 @@ def _table(connection: Any, source: Any, query: str | None, reading: Reading) ->
         raise ValueError("give a file, a query, or both")
     if hasattr(source, "__arrow_c_stream__"):
         return _streamed(connection, source, query, reading)
-    file = None if source is None else _file(connection, os.fspath(source), query, reading)
+    file = None if source is None else _file(connection, source, query, reading)
     if query is None:
         assert file is not None
         return file
@@ -215,9 +226,8 @@ def _table(connection: Any, source: Any, query: str | None, reading: Reading) ->
             registered(connection, file.streams).execute(f"CREATE VIEW memory.main.data AS SELECT {shown} FROM {file.sql}")
         # Kept when it is read: a query may give its rows in another order when it is asked again, and others where it draws.
         asked = f"SELECT * FROM ({query.strip().rstrip(';')})"
-        text, streams = (None, {}) if file is None else (file.text, file.streams)
-        files = () if file is None else file.files
-        table = Table(connection, KEPT, "the query", reading, text, streams, asked, files)
+        text, streams, files = (None, {}, ()) if file is None else (file.text, file.streams, file.files)
+        table = Table(connection, KEPT, "the query", reading, text, streams, asked, files, behind=file)
         connection.execute(f"DESCRIBE {asked}")
         if any(word in query.lower() for word in DRAWS) or (file is not None and not file.sql):
             table.keep()  # a database is the default of this connection alone
@@ -251,78 +261,28 @@ def registered(connection: Any, streams: Mapping[str, Any]) -> Any:
     return connection
 
 
-def _file(connection: Any, path: str, query: str | None, reading: Reading) -> Table:
-    """The table in a file; without SQL where it is a database that a query is asked of."""
-    files = files_at(path, [*READERS])
-    suffix, title = suffix_of(files[0]), os.path.basename(path.rstrip("/")) or path
+def _file(connection: Any, source: Any, query: str | None, reading: Reading) -> Table:
+    """The table in a file, or several; without SQL where it is a database that a query is asked of."""
+    paths = [os.fspath(path) for path in (source if isinstance(source, list | tuple) else [source])]
+    files = [file for path in paths for file in files_at(path, [*READERS])]
+    suffix, title = suffix_of(files[0]), os.path.basename(paths[0].rstrip("/")) or paths[0]
+    title = title if len(paths) == 1 else f"{title} and {len(paths) - 1} more"
     if suffix not in READERS:
-        raise ValueError(f"{path}: files ending in {suffix or 'nothing'} cannot be read; estep reads {KINDS}")
+        raise ValueError(f"{paths[0]}: files ending in {suffix or 'nothing'} cannot be read; estep reads {KINDS}")
+    if odd := [file for file in files if suffix_of(file) != suffix]:
+        raise ValueError(f"{title}: {odd[0]} is of another kind than {files[0]}; read files of one kind together")
     refuse_unreadable(files)
-    text = files[0] if suffix in TEXT else None
-    streams = {f"{ARROW_FILE} {i}": ArrowFile(file) for i, file in enumerate(files)} if READERS[suffix] is _arrow else {}
-    with said(title, text):
-        sql = READERS[suffix](connection, files, query, reading)
-        return Table(connection, sql, title, reading, text, streams, files=stamped(files))
-
-
-def _parquet(connection: Any, files: list[str], query: str | None, reading: Reading) -> str:
-    return f"read_parquet([{', '.join(map(literal, files))}])"
-
-
-def _json(connection: Any, files: list[str], query: str | None, reading: Reading) -> str:
-    return f"read_json([{', '.join(map(literal, files))}], sample_size = -1)"
-
-
-def _arrow(connection: Any, files: list[str], query: str | None, reading: Reading) -> str:
-    parts = " UNION ALL ".join(f'SELECT * FROM "{ARROW_FILE} {i}"' for i in range(len(files)))
-    return f"({parts})"
-
-
-def _database(connection: Any, files: list[str], query: str | None, reading: Reading) -> str:
-    connection.execute(f'ATTACH {literal(files[0])} AS "estep database" (READ_ONLY)')
-    if query is not None:
-        connection.execute('USE "estep database"')
-        return ""
-    here = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_catalog = 'estep database'"
-    names = connection.execute(here).fetchall()
-    if len(names) != 1:
-        found = f"the tables {', '.join(sorted(repr(name) for _, name in names))}" if names else "no table"
-        raise ValueError(f"{files[0]} holds {found}; say which rows with a query, such as SELECT * FROM ...")
-    return ".".join(map(quoted, ("estep database", *names[0])))
-
-
-TEXT = dict.fromkeys((".csv", ".tsv", ".txt"), csv_reader) | dict.fromkeys((".json", ".jsonl", ".ndjson"), _json)
-READERS = {
-    **TEXT,
-    ".parquet": _parquet,
-    ".pq": _parquet,
-    ".arrow": _arrow,
-    ".feather": _arrow,
-    ".ipc": _arrow,
-    ".duckdb": _database,
-    ".db": _database,
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class ArrowFile:
-    """An Arrow IPC file or stream that DuckDB may read as often as it likes."""
-
-    path: str
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        octets: Any = np.memmap(self.path, dtype=np.uint8, mode="r")
-        if octets[:8].tobytes() == b"ARROW1\0\0":  # a file is a stream between a magic word and a footer
-            octets = octets[8:]
-        if importlib.util.find_spec("pyarrow"):  # which also reads what was compressed
-            return importlib.import_module("pyarrow.ipc").open_stream(octets).__arrow_c_stream__()
-        stream = imported("nanoarrow.ipc").InputStream.from_readable(octets)
-        return imported("nanoarrow").c_array_stream(stream).__arrow_c_stream__()
+    texts = tuple(files) if suffix in TEXT else None
+    streams = {f"{ARROW_FILE} {i}": ArrowFile(file) for i, file in enumerate(files)} if suffix in ARROWS else {}
+    with said(title, texts):
+        sql, each = READERS[suffix](Asked(registered(connection, streams), files, title, query, reading))
+    together = tuple(zip(files, each, strict=True)) if len(files) > 1 else ()
+    return Table(connection, sql, title, reading, texts, streams, files=stamped(files), each=together)
 
 
 def _columns(table: Table) -> tuple[Column, ...]:
     described = table.rows("DESCRIBE SELECT * FROM {any}")
-    columns = [Column(name, kind, _kind(kind)) for name, kind, *_ in described]
+    columns = [Column(name, kind, kind_of_type(kind)) for name, kind, *_ in described]
     texts = [column for column in columns if table.text is not None and column.kind == "text"]
     if not texts:
         return tuple(columns)
@@ -332,11 +292,6 @@ def _columns(table: Table) -> tuple[Column, ...]:
     seen = table.one(f"SELECT {', '.join(counts)} FROM {{t}}")
     kinds = {c.name: _held(*seen[3 * i : 3 * i + 3]) for i, c in enumerate(texts)}
     return tuple(dataclasses.replace(c, kind=kinds.get(c.name, c.kind)) for c in columns)
-
-
-def _kind(type_name: str) -> str:
-    word = type_name.split("(")[0]
-    return "other" if type_name.endswith("]") else "number" if word in NUMBERS else "text" if word in TEXTS else "other"
 
 
 def _held(entries: int, numbers: int, with_comma: int) -> str:

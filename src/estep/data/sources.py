@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
-import weakref
 from typing import Any
 
 from estep.data.arrow import Arrow
-from estep.data.spool import spool_folder
 
 
 def is_source(X: Any) -> bool:
@@ -18,34 +14,28 @@ def is_source(X: Any) -> bool:
 
 
 def source_of(X: Any) -> Any:
-    """``X`` as rows in a file or on a cluster where it is a path or a Dask collection, or such rows already, else None."""
+    """``X`` as rows in a file or on a cluster where it is a path, a stream, a Dask collection, or such rows already, else None.
+
+    Paths in a list, Dask's delayed objects and futures, alone or in a list, and polars LazyFrames count as well.
+    """
     if is_source(X):
         return X
-    if isinstance(X, str | os.PathLike) or hasattr(X, "read_next_batch"):
-        return Arrow(X)
-    if type(X).__module__.startswith("polars.lazyframe"):
-        return _lazy(X)
-    if type(X).__module__.partition(".")[0] in ("dask", "dask_expr", "distributed"):
+    several = isinstance(X, list | tuple) and bool(X)
+    if _of_dask(X) or (several and all(map(is_task, X))):  # first: delayed objects claim to have every attribute
         from estep.data.on_dask import OnDask
 
         return OnDask(X)
-    return None
+    if isinstance(X, str | os.PathLike) or (several and all(isinstance(part, os.PathLike) for part in X)):
+        return Arrow(X)
+    if hasattr(X, "read_next_batch") or hasattr(X, "sink_parquet"):
+        return Arrow(X)
+    return Arrow(X.scanner().to_reader()) if type(X).__module__ == "pyarrow._dataset" else None
 
 
-def _lazy(frame: Any) -> Arrow:
-    """The rows of a polars LazyFrame: streamed to a file of their own, which goes when nobody reads it any more."""
-    handle, path = tempfile.mkstemp(suffix=".parquet", dir=spool_folder(None), prefix="estep-")
-    os.close(handle)
-    try:
-        frame.sink_parquet(path)
-        data = Arrow(path)
-        weakref.finalize(data.table, _removed, path)
-    except BaseException:
-        _removed(path)
-        raise
-    return data
+def is_task(X: Any) -> bool:
+    """Whether ``X`` is one of Dask's delayed objects or futures."""
+    return type(X).__module__ in ("dask.delayed", "distributed.client")
 
 
-def _removed(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+def _of_dask(X: Any) -> bool:
+    return type(X).__module__.partition(".")[0] in ("dask", "dask_expr", "distributed")

@@ -34,6 +34,24 @@ def spool_folder(folder: str | os.PathLike[str] | None) -> str:
     return large if not named and os.access(large, os.W_OK) else tempfile.gettempdir()
 
 
+def sunk(frame: Any) -> str:
+    """The rows of a polars LazyFrame, streamed to a Parquet file of their own; whoever asked removes it."""
+    handle, path = tempfile.mkstemp(suffix=".parquet", dir=spool_folder(None), prefix="estep-")
+    os.close(handle)
+    try:
+        frame.sink_parquet(path)
+    except BaseException:
+        removed(path)
+        raise
+    return path
+
+
+def removed(path: str) -> None:
+    """Remove a file, if it is there still."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
 def spooled(blocks: Iterable[tuple[Array, ...]], folder: str, budget: int | None) -> tuple[Array, ...]:
     """Blocks of rows, written one after the other and mapped as whole arrays: (m, ...) each -> (n, ...).
 
@@ -43,6 +61,8 @@ def spooled(blocks: Iterable[tuple[Array, ...]], folder: str, budget: int | None
         When they would take more than ``budget`` bytes (None: 80% of what is free in ``folder``), or the disk is full.
     """
     with contextlib.ExitStack() as stack:
+        if not os.path.isdir(folder):
+            raise ValueError(f"there is no folder {folder} to keep rows in; make it, or name another (folder=, TMPDIR)")
         room = int(SHARE * shutil.disk_usage(folder).free) if budget is None else budget
         files: list[IO[bytes]] = []
         shapes: list[tuple[int, ...]] = []

@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import difflib
 import importlib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -40,7 +41,7 @@ def imported(name: str) -> Any:
 
 
 @contextlib.contextmanager
-def said(title: str, file: str | None = None) -> Iterator[None]:
+def said(title: str, files: Sequence[str] | None = None) -> Iterator[None]:
     """DuckDB's errors as ValueErrors in one sentence that begins with what was read."""
     import duckdb
 
@@ -48,15 +49,29 @@ def said(title: str, file: str | None = None) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         text = str(error)
-        if file is not None and "unicode" in text and (where := undecodable(file)) is not None:
-            line, byte = where
+        if files and "unicode" in text and (where := _first_undecodable(files)) is not None:
+            file, line, byte = where
+            title = title if len(files) == 1 else os.path.basename(file)
             raise ValueError(
                 f"{title} is not in UTF-8: line {line} holds the byte 0x{byte:02x}; "
                 "name its encoding, such as latin-1 (--encoding latin-1)"
             ) from None
         if ARROW_FILE in text:
             raise ValueError(f"{title}: damaged, or compressed, which needs pyarrow to be read: pip install pyarrow") from None
-        raise ValueError(f"{title}: {one_line(text)}") from None
+        raise ValueError(f"{_faulty(text, files) or title}: {one_line(text)}") from None
+
+
+def _first_undecodable(files: Sequence[str]) -> tuple[str, int, int] | None:
+    for file in files:
+        if os.path.isfile(file) and (where := undecodable(file)) is not None:
+            return (file, *where)
+    return None
+
+
+def _faulty(text: str, files: Sequence[str] | None) -> str | None:
+    """The one of several files that a message is about."""
+    named = [file for file in files or () if re.search(rf"^\s*file ?= ?{re.escape(file)}$", text, re.MULTILINE)]
+    return os.path.basename(named[0]) if len(named) == 1 and len(files or ()) > 1 else None
 
 
 def one_line(text: str) -> str:
@@ -65,7 +80,7 @@ def one_line(text: str) -> str:
     if (inner := re.search(r'"exception_message":"((?:[^"\\]|\\.)*)"', text)) is not None:
         text = inner[1].replace('\\"', "'")
     for line in text.splitlines():
-        if line.strip().startswith(("file = ", "Possible", "The search space", "delimiter =", "LINE ")):
+        if line.strip().startswith(("file = ", "Possible", "Potential", "The search space", "delimiter =", "LINE ")):
             break
         kept.append(line.strip())
     return " ".join(word for word in " ".join(kept).split())

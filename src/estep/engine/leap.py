@@ -176,7 +176,7 @@ def _squarem(name: str, scheme: str) -> Leap:
 SQUAREM = _squarem("squarem", "S3")
 ANDERSON = Leap("anderson", leap_secants.anderson, leap_secants.damped, window=10, plain=1, first_trust=1e-10)
 AUTO = dataclasses.replace(ANDERSON, name="auto (anderson)", patience=0.6)
-LEAPS: dict[Any, Leap | None] = {
+LEAPS: dict[str, Leap | None] = {
     "auto": AUTO,
     "none": None,
     "squarem": SQUAREM,
@@ -188,9 +188,6 @@ LEAPS: dict[Any, Leap | None] = {
     "newton": dataclasses.replace(
         ANDERSON, name="newton", propose=leap_newton.newton, after=leap_newton.kept, finish=leap_newton.finish
     ),
-    None: None,
-    False: None,
-    True: ANDERSON,
 }
 
 
@@ -198,8 +195,10 @@ def leap_named(accelerate: Any) -> Leap | None:
     """The accelerator of that name; raises ValueError listing the known ones."""
     if isinstance(accelerate, Leap):
         return accelerate
-    try:
-        return LEAPS[accelerate]
-    except (KeyError, TypeError):
-        known = ", ".join(repr(name) for name in LEAPS if isinstance(name, str))
-        raise ValueError(f"accelerate={accelerate!r} is unknown; choose one of {known}") from None
+    if accelerate is None or accelerate is False:
+        return None
+    if not isinstance(accelerate, str) or accelerate not in LEAPS:
+        known = ", ".join(repr(name) for name in LEAPS)
+        hint = "; 'auto' leaps where EM is slow" if accelerate is True else ""
+        raise ValueError(f"accelerate={accelerate!r} is unknown; choose one of {known} (None and False are 'none'){hint}")
+    return LEAPS[accelerate]

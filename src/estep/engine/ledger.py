@@ -18,7 +18,7 @@ from typing import Any
 from estep.core.files import parse_json, read_arrays, write_arrays
 from estep.core.record import leaves, rebuild
 from estep.core.result import Status
-from estep.engine.checkpoint import fewer_classes, recalled
+from estep.engine.checkpoint import checksum, fewer_classes, recalled, refuse_damaged
 from estep.engine.presets import Variant
 from estep.engine.state import State
 
@@ -75,12 +75,13 @@ def save_ledger(ledger: Ledger, path: str | Path, header: Mapping[str, str]) -> 
     runs = list(ledger.states.items())
     arrays = {f"{i}:{leaf}": value for i, (_, (_, state)) in enumerate(runs) for leaf, value in leaves(state)}
     named = json.dumps([[name, described] for name, (described, _) in runs])
-    write_arrays(path, KIND, arrays, {**header, "runs": named})
+    write_arrays(path, KIND, arrays, {**header, "runs": named, "checksum": checksum(arrays)})
 
 
 def load_ledger(path: str | Path) -> tuple[dict[str, Saved], dict[str, str]]:
     """Runs by name and the header of the ledger in ``path``; raises ValueError when it is none, or damaged."""
     arrays, header = read_arrays(path, KIND)
+    refuse_damaged(path, arrays, header)
     runs = parse_json(path, header.get("runs", ""))
     try:
         held: list[dict[str, Any]] = [{} for _ in runs]

@@ -58,6 +58,7 @@ from estep.engine.points import (
 from estep.engine.visit import total
 
 FREE = 4096  # points that cost hardly more than fewer
+MANY_COLUMNS = 6
 PART = 128  # of the rows, at most, for the first points
 FINER, CLOSER = 4, 4.0
 TARGET, LEAST, MOST, RUNGS = 2.0**-6, 2.0**-23, 8.0, 4
@@ -112,6 +113,15 @@ class KdTree:
         """The axis value in words."""
         parts = [] if self.tau is None else [f"tau {self.tau:g}"]
         return " ".join(["kd-tree", *parts, *([self.robust] if self.robust else [])])
+
+    def caution(self, n: int, d: int) -> tuple[str, bool]:
+        """What to say where ``n`` rows of ``d`` columns gain nothing by a tree, and whether it may be slower for that."""
+        if d > MANY_COLUMNS:
+            words = f"a kd-tree is for at most {MANY_COLUMNS} columns, and X has {d}: its nodes hold few rows each"
+            return f"{words}, so expect it to be slower than algorithm='em', to the same optimum", True
+        if self._all(0, n):
+            return f"{n} rows are no more than points that would stand for them, so all of them are read as 'em' does", False
+        return "", False
 
     def begin(self, model: Any, params: Any, variant: Any) -> NodesMemory:
         """The memory before the first pass; raises TypeError or ValueError where model or variant do not admit points."""
@@ -261,7 +271,10 @@ class KdTree:
 
     def _last(self, rung: int, data: Any) -> bool:
         """Whether points as fine as ``rung`` asks would be no fewer than the rows, nearly."""
-        return rung >= RUNGS if self.tau is not None else 2 * most_points(rung, data.n_rows) >= data.n_rows
+        return self._all(rung, int(data.n_rows))
+
+    def _all(self, rung: int, n: int) -> bool:
+        return rung >= RUNGS if self.tau is not None else 2 * most_points(rung, n) >= n
 
     def _points(self, model: Any, plane: Any, memory: NodesMemory) -> Points:
         """The points, kept with the data for the next pass."""
