@@ -27,7 +27,7 @@ from estep.estimators.letters import Texts, read_again, read_sequence_weight, re
 from estep.estimators.motif_settings import widths_of
 from estep.estimators.rows import Arguments, Rows, Target, rows_of
 from estep.estimators.seam import published
-from estep.estimators.settings import check_settings
+from estep.estimators.settings import check_settings, require_integer
 from estep.estimators.warnings import warn_of
 from estep.estimators.watching import watcher
 from estep.families.categorical import Categorical, CategoricalParams
@@ -174,8 +174,7 @@ class AlignmentHMM(CallbackSupportMixin, BaseEstimator):
     def sample(self, n_samples: int = 1) -> list[str]:
         """``n_samples`` sequences drawn from the fitted model, whose lengths the model draws as well."""
         check_is_fitted(self, "result_")
-        if not isinstance(n_samples, int | np.integer) or n_samples < 1:
-            raise ValueError(f"n_samples must be an integer >= 1, got {n_samples!r}")
+        require_integer(n_samples, "n_samples")
         rng = np.random.default_rng(seed_of(self.random_state))
         out = []
         for _ in range(int(n_samples)):
@@ -223,12 +222,7 @@ class AlignmentHMM(CallbackSupportMixin, BaseEstimator):
     # --- the fit ---
 
     def _run(self, texts: Texts, weight: Array | None, width: int, control: Control, now: list[Latent]) -> Result:
-        short = texts.lengths < width + 2
-        if short.any():
-            raise ValueError(
-                f"width={width}: {texts.named(short)} {'is' if short.sum() == 1 else 'are'} shorter than {width + 2} letters, "
-                "the block and one on either side; lower width or leave them out"
-            )
+        _refuse_short(texts, width, f"width={width}: ", "lower width or ")
         x = np.where(texts.codes < 0, np.nan, texts.codes)[:, None]
         data = Memory(x, weight=texts.row_weight(weight), n_jobs=self.n_jobs, ends=texts.ends.astype(np.intp))
         model = Latent(Chain(end=True), Categorical((texts.alphabet.size,)), width + 2).bind(data)
@@ -260,6 +254,7 @@ class AlignmentHMM(CallbackSupportMixin, BaseEstimator):
     def _arrays(self, X: Any) -> list[Array]:
         check_is_fitted(self, "result_")
         texts = read_again(X, self.alphabet_)
+        _refuse_short(texts, len(self.pwm_), "", "")
         return [np.where(part < 0, np.nan, part)[:, None] for part in np.split(texts.codes, texts.ends[:-1])]
 
     def _places(self, texts: Texts) -> NDArray[np.intp]:
@@ -293,6 +288,17 @@ class AlignmentHMM(CallbackSupportMixin, BaseEstimator):
 
     def __sklearn_clone__(self) -> Any:
         return methods.enclosed(super().__sklearn_clone__())
+
+
+def _refuse_short(texts: Texts, width: int, where: str, remedy: str) -> None:
+    """Raise ValueError naming the sequences that have no room for the block and a letter on either side of it."""
+    short = texts.lengths < width + 2
+    if short.any():
+        few = "is" if short.sum() == 1 else "are"
+        raise ValueError(
+            f"{where}{texts.named(short)} {few} shorter than {width + 2} letters, the block of {width} and one on either "
+            f"side; {remedy}leave {'it' if few == 'is' else 'them'} out"
+        )
 
 
 def _topology(width: int) -> Constraints:

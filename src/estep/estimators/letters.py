@@ -120,7 +120,8 @@ def records_of(path: str | Path) -> list[SequenceRecord]:
     """The records of a FASTA file, or the rows of a Stockholm file (known by its ending)."""
     if not Path(path).is_file():
         told = str(path)
-        hint = "give several sequences as a list of strings" if isinstance(path, str) and len(told) > 20 else "check the path"
+        likely = isinstance(path, str) and (told.isalpha() or len(told) > 20)
+        hint = "check the path" + (", or give sequences of letters as a list of strings, [X] if it is one" if likely else "")
         raise ValueError(f"X={told[:60]!r} is no file; {hint}")
     if str(path).lower().endswith(STOCKHOLM):
         return list(read_stockholm(path).records)
@@ -144,6 +145,8 @@ def _of_codes(names: list[str], parts: list[Any], alphabet: Any) -> Texts:
         array = np.asarray(part)
         if array.ndim == 2 and array.shape[1] == 1:
             array = array[:, 0]
+        if array.dtype.kind in "US" and array.ndim == 1 and array.size:
+            raise TypeError(f"{name} is several texts, {_few(part)}; give each sequence as one string, as in ''.join(x)")
         if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
             raise TypeError(
                 f"{name} must be a string or an array of whole numbers (n,), got shape {array.shape} of {array.dtype}"
@@ -161,6 +164,11 @@ def _of_codes(names: list[str], parts: list[Any], alphabet: Any) -> Texts:
         raise ValueError(f"X holds the code {int(codes.max())}, but {known.name} has the codes 0 to {known.size - 1}")
     ends = np.cumsum([len(each) for each in arrays]).astype(np.int64)
     return _seen(Texts(tuple(names), codes, ends, np.zeros(len(codes), dtype=bool), known))
+
+
+def _few(values: Any) -> str:
+    told = [repr(str(v)) for v in list(values)[:4]]
+    return ", ".join(told[:3]) + (", ..." if len(told) > 3 else "")
 
 
 def _seen(texts: Texts) -> Texts:
@@ -205,6 +213,14 @@ def open_letters(texts: Texts, mask: Any, unknown: str) -> Array:
     if unknown == "forbid":
         open[texts.codes < 0] = 0.0
     return open
+
+
+def words_at(texts: Texts, row: NDArray[np.intp], strand: NDArray[np.intp], width: int) -> NDArray[np.int64]:
+    """Codes (N, W) of the words that begin at ``row``; those on strand 1 are read there, in its own direction."""
+    codes = np.asarray(texts.codes[row[:, None] + np.arange(width)])
+    if (turned := strand == 1).any():
+        codes[turned] = [texts.alphabet.reversed(word) for word in codes[turned]]
+    return codes
 
 
 def open_places(letters: Array, ends: NDArray[np.int64], width: int) -> Array:

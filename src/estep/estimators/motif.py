@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,13 +21,17 @@ from estep.engine.presets import variant_of
 from estep.engine.run import Control
 from estep.estimators import methods
 from estep.estimators.fitting import seed_of
+from estep.estimators.letter_prior import letter_prior
 from estep.estimators.letters import Texts, open_letters, open_places, read_again, read_sequence_weight, read_texts
-from estep.estimators.motif_search import FoundMotif, Search, best_of_widths, criteria_of, erased, sites_of
+from estep.estimators.motif_evalue import shuffle_test
+from estep.estimators.motif_labels import Flags, read_sites
+from estep.estimators.motif_methods import check_loaded, sample
+from estep.estimators.motif_search import FoundMotif, Search, criteria_of, motifs_of, sites_of
 from estep.estimators.motif_settings import begin_of, check_motif, held_of, law_of, told_background, widths_of
 from estep.estimators.settings import check_settings
 from estep.estimators.warnings import warn_of
 from estep.estimators.watching import watcher
-from estep.models.motif import Motif, MotifParams
+from estep.models.motif import Motif
 from estep.views.sites import Sites
 
 if TYPE_CHECKING:
@@ -46,7 +51,8 @@ class MotifFinder(CallbackSupportMixin, BaseEstimator):
         How many a sequence has (also "oops", "zoops", "anr", "tcm"). "any" is a chain of background and motif, exact; "any
         (windows)" is MEME's mixture of windows with scaled posteriors, a heuristic whose objective may fall.
     n_motifs : int
-        Motifs, one after another; letters in sites of the earlier are closed in proportion to their probability.
+        Motifs, one after another; letters in sites of the earlier are closed in proportion to their probability. Fewer are
+        found, with a warning, where these leave no room.
     strands : "forward" or "both"
         Whether sites may lie on the other strand, with the reversed complement of the same motif.
     palindrome : bool
@@ -55,6 +61,9 @@ class MotifFinder(CallbackSupportMixin, BaseEstimator):
         Letter probabilities outside sites: fitted to what lies outside, held at the frequencies of all letters, or at these.
     beta : number
         Letters imagined in every column, in the proportions of all letters (Dirichlet smoothing).
+    prior : None or dict
+        Prior of the columns, beside ``beta``: ``dict(strength=s)`` and ``dict(alpha=a)`` as those of ``Categorical``, or a
+        mixture of Dirichlet laws, ``dict(weights=(J,), alphas=(J, m))``, where columns come in kinds.
     alphabet : "auto", "dna", "rna", "protein", a text of letters, or Alphabet
         Ambiguity codes such as N stand for unknown letters, which say nothing.
     mask : None, "lower" or list of boolean arrays
@@ -85,7 +94,11 @@ class MotifFinder(CallbackSupportMixin, BaseEstimator):
     sites_ : Sites
         Where the sites lie; print it, or ``sites_.to_frame()``.
     motifs_ : tuple
-        All motifs, each with ``pwm`` (for ``estep.data.write_meme``), ``sites``, ``n_sites``, ``bic``, ``aic`` and ``result``.
+        All motifs, each with ``pwm`` (for ``estep.data.write_meme``), ``sites``, ``n_sites``, ``bic``, ``aic``,
+        ``significance`` and ``result``.
+    evalue_ : number
+        Motifs as good that letters of the background are expected to hold, at most (of the first; ``motifs_`` have their
+        ``significance``); NaN where weights are no whole numbers. ``shuffle_test`` is sharper, and takes time.
     widths_ : list of dict
         What each width of the first motif gave.
     letters_ : tuple of str
@@ -111,6 +124,7 @@ class MotifFinder(CallbackSupportMixin, BaseEstimator):
         palindrome: bool = False,
         background: Any = "fit",
         beta: float = 0.01,
+        prior: Any = None,
         alphabet: Any = "auto",
         mask: Any = None,
         unknown: str = "missing",
@@ -134,6 +148,7 @@ class MotifFinder(CallbackSupportMixin, BaseEstimator):
         self.palindrome = palindrome
         self.background = background
         self.beta = beta
+        self.prior = prior
         self.alphabet = alphabet
         self.mask = mask
         self.unknown = unknown
@@ -151,7 +166,7 @@ class MotifFinder(CallbackSupportMixin, BaseEstimator):
         self.progress = progress
 
     @with_callbacks  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MotifFinder:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> MotifFinder:
         """Fit to the sequences ``X``.
 
         Parameters
@@ -159,26 +174,34 @@ class MotifFinder(CallbackSupportMixin, BaseEstimator):
         X : list of str, list of integer arrays, dict, str or Path
             Sequences; codes are 0, 1, ... with -1 for unknown; a path names a FASTA file. Sequences that are shorter than the
             motif have no site, and are refused, by name, where each must have one.
-        y : ignored
+        y : list or array (s,), or None
+            Known sites of the first motif: of each sequence the place of its first letter, from 0, ``(place, "-")`` on the
+            other strand, a list of them where there may be any number, or None (-1, NaN) where nothing is known.
         sample_weight : array (s,) or None
             Frequency of each sequence; 0 is absent.
+        labels : list (s,) or None
+            Instead of ``y`` the places where sites may begin at most: a collection for each sequence, or None for all.
+            The log-likelihood is then that of letters and labels together.
         """
         check_settings(self)
         check_motif(self)
         texts = read_texts(X, self.alphabet)
         letters, weight = open_letters(texts, self.mask, self.unknown), read_sequence_weight(sample_weight, texts.count)
+        told = read_sites(y, labels, texts, law_of(self.sites), 1 + (self.strands == "both"))
         if weight is not None and not (weight > 0).all():
-            letters = letters[np.repeat(weight > 0, texts.lengths)]
+            rows = np.repeat(weight > 0, texts.lengths)
+            letters, told = letters[rows], None if told is None else told[rows]
             texts, weight = texts.kept(weight > 0), weight[weight > 0]
         now: list[Motif] = []
         with watcher(self, X, y, lambda state: self.published_as(passing_result(now[-1], state))) as watch:
             control = Control(tol=self.tol, max_iter=self.max_iter, watch=watch, catch=not getattr(self, "_enclosed", False))
-            found, widths = self._search(texts, weight, letters, control, now)
+            found, widths = self._search(texts, weight, letters, told, control, now)
         self.alphabet_ = texts.alphabet
         self.motif_results_ = tuple(dataclasses.replace(each.result, state=None) for each in found)
         for name, value in self.published_as(self.motif_results_[0]).items():
             setattr(self, name, value)
         self.motifs_, self.sites_ = tuple(found), found[0].sites
+        self.evalue_ = float("nan") if found[0].pwm.evalue is None else found[0].pwm.evalue
         self.widths_ = [
             {"width": w.pwm.width, "log_likelihood": w.result.loglik, "n_sites": w.n_sites, "bic": w.bic, "aic": w.aic}
             for w in widths
@@ -221,23 +244,6 @@ class MotifFinder(CallbackSupportMixin, BaseEstimator):
         """``-2 L + 2 p``; lower is better."""
         return self._criteria(X)[1]
 
-    def sample(self, n_samples: int = 1, *, lengths: Any = None) -> list[str]:
-        """Sequences drawn from the fitted model: one of ``n_samples`` letters, or several of ``lengths``."""
-        check_is_fitted(self, "result_")
-        told = np.atleast_1d(np.asarray(n_samples if lengths is None else lengths))
-        if told.ndim != 1 or told.dtype.kind not in "iu" or (told < 1).any():
-            name = "n_samples" if lengths is None else "lengths"
-            raise ValueError(f"{name} must be whole numbers >= 1, got {n_samples if lengths is None else lengths!r}")
-        model, ends = self.result_.model, np.cumsum(told)
-        if model.sites.needs_room and (told < model.width).any():
-            raise ValueError(
-                f"lengths must be at least the width, {model.width}, since every sequence has a site; got {told.min()}"
-            )
-        codes, _ = model.sample(
-            self.result_.params, int(ends[-1]), np.random.default_rng(seed_of(self.random_state)), ends=ends
-        )
-        return [self._alphabet().decode(part) for part in np.split(codes, ends[:-1])]
-
     def summary(self) -> str:
         """The motifs in words: how the search ended, letters of the columns, information, the first sites. Print it."""
         check_is_fitted(self, "result_")
@@ -256,6 +262,9 @@ class MotifFinder(CallbackSupportMixin, BaseEstimator):
         return plot_motif(self, self.find_sites(texts), texts.names, texts.lengths)
 
     save = methods.save
+    sample = sample
+    shuffle_test = shuffle_test
+    _check_loaded = check_loaded
 
     def published_as(self, result: Result) -> dict[str, Any]:
         """The fitted attributes that follow from a result."""
@@ -285,12 +294,13 @@ class MotifFinder(CallbackSupportMixin, BaseEstimator):
     # --- the fit ---
 
     def _search(
-        self, texts: Texts, weight: Array | None, letters: Array, control: Control, now: list[Motif]
+        self, texts: Texts, weight: Array | None, letters: Array, told: Flags | None, control: Control, now: list[Motif]
     ) -> tuple[list[FoundMotif], list[FoundMotif]]:
         """The motifs, and what each width of the first gave; ``now`` is told which model is being fitted."""
         law, frequencies = law_of(self.sites), texts.frequencies(weight)
         background = told_background(self.background, frequencies)
-        imagined = float(self.beta) * (frequencies if background is None else background)
+        extra, mixture = letter_prior(self.prior, frequencies if background is None else background)
+        imagined = float(self.beta) * (frequencies if background is None else background) + extra
 
         def make(width: int) -> Motif:
             model = Motif(
@@ -303,6 +313,7 @@ class MotifFinder(CallbackSupportMixin, BaseEstimator):
                 background=background,
                 imagined=imagined,
                 held=held_of(self.fixed, width, texts.alphabet.size),
+                mixture=mixture,
             )
             now.append(model)
             return model
@@ -313,15 +324,12 @@ class MotifFinder(CallbackSupportMixin, BaseEstimator):
         init = begin_of(self.init, make(widths[0]), frequencies if background is None else background, len(widths))
         search = Search(
             texts, weight, letters, make, init, self.n_init, int(self.shifts),
-            dataclasses.replace(variant, certificate=heuristic), control, seed_of(self.random_state), self.n_jobs,
+            dataclasses.replace(variant, certificate=heuristic), control, seed_of(self.random_state), self.n_jobs, told,
         )  # fmt: skip
-        found: list[FoundMotif] = []
-        first: list[FoundMotif] = []
-        for i in range(self.n_motifs):
-            best, tried = best_of_widths(search, widths, self.criterion, f"motif_{i + 1}")
-            found.append(best)
-            first = first or tried
-            search = erased(search, best) if i + 1 < self.n_motifs else search
+        found, first, full = motifs_of(search, widths, self.criterion, self.n_motifs)
+        if full:
+            words = f"{len(found)} of n_motifs={self.n_motifs} motifs were found, since their sites leave no room for more"
+            warnings.warn(f"{type(self).__name__}: {words} ({full})", UserWarning, stacklevel=5)
         return found, first
 
     # --- sequences to and fro ---
@@ -354,21 +362,6 @@ class MotifFinder(CallbackSupportMixin, BaseEstimator):
         n_sites = float(model.posteriors(params, chunk).resp.sum())
         loglik = float(model.explain(params, chunk).log_density.sum())
         return criteria_of(self.result_, n_sites, loglik, float(len(texts.codes)))
-
-    def _check_loaded(self, result: Result, columns: dict[str, Any]) -> None:
-        """Raise ValueError unless the parameters of a file belong together."""
-        results, alphabet = columns.get("motif_results_", ()), columns.get("alphabet_")
-        if alphabet is None or not results:
-            raise ValueError("it holds no motif, or not its letters")
-        for each in (result, *results):
-            model, params = each.model, each.params
-            if not isinstance(model, Motif) or not isinstance(params, MotifParams) or model.size != alphabet.size:
-                raise ValueError("its motif is not written in its letters")
-            if [np.shape(v) for v in (params.probs, params.background, params.shares)] != [
-                (model.rows, model.size), (model.size,), (2,)
-            ]:  # fmt: skip
-                raise ValueError("its motif has not the size that its model says")
-            model.support(params).check(params)
 
     def __sklearn_clone__(self) -> Any:
         return methods.enclosed(super().__sklearn_clone__())

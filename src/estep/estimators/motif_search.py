@@ -30,7 +30,11 @@ from estep.data.memory import Memory
 from estep.engine.presets import Variant
 from estep.engine.restart import Start, fit_starts
 from estep.engine.run import Control
-from estep.estimators.letters import Texts, open_places
+from estep.estimators.letters import Texts, open_places, words_at
+from estep.estimators.motif_evalue import evalue_of
+from estep.estimators.motif_labels import known_sites, require_room
+from estep.inference.motif_significance import Significance
+from estep.inference.site_scores import score_law
 from estep.models.motif import Motif, MotifParams, MotifStats
 from estep.models.sites import PlacedSites
 from estep.start.words import best_words
@@ -42,11 +46,16 @@ LIKELY = 0.5
 """Posterior probability from which on a site is listed, where a sequence need not have one."""
 
 
+class NoRoom(ValueError):
+    """No place, or no word, is left for a motif of some width."""
+
+
 @dataclasses.dataclass(frozen=True)
 class FoundMotif:
     """A motif that was found: its matrix, its sites in the sequences of the fit, the expected number of sites, the run.
 
-    ``bic`` and ``aic`` are lower for better motifs; see the module for what they count.
+    ``bic`` and ``aic`` are lower for better motifs; see the module for what they count. ``significance`` holds what the E-value
+    is made of (``inference/motif_significance.py``), or None where weights are no whole numbers.
     """
 
     pwm: Pwm
@@ -55,13 +64,15 @@ class FoundMotif:
     bic: float
     aic: float
     result: Result
+    significance: Significance | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Search:
     """Where and how motifs are looked for.
 
-    ``letters`` (n,) says how open each letter is; ``make(width)`` is the model of a width; ``init`` None starts from words.
+    ``letters`` (n,) says how open each letter is; ``make(width)`` is the model of a width; ``init`` None starts from words;
+    ``allowed`` are known sites and permitted places (``motif_labels.py``), or None.
     """
 
     texts: Texts
@@ -75,27 +86,55 @@ class Search:
     control: Control
     seed: int
     n_jobs: int | None
+    allowed: NDArray[np.bool_] | None = None
 
     def data(self, width: int) -> Memory:
         """The sequences, with the places where a site of that width may begin."""
         texts = self.texts
         open = open_places(self.letters, texts.ends, width)
-        return Memory(texts.codes, self.texts.row_weight(self.weight), given=open, n_jobs=self.n_jobs, ends=texts.ends)
+        weight = self.texts.row_weight(self.weight)
+        return Memory(texts.codes, weight, self.allowed, given=open, n_jobs=self.n_jobs, ends=texts.ends)
 
     def chunk(self, width: int) -> Chunk:
         """The same as one block."""
         data = self.data(width)
-        return Chunk(("memory", 0, data.n_rows), data.x, data.given, data.weight, ends=data.ends)
+        return Chunk(("memory", 0, data.n_rows), data.x, data.given, data.weight, data.allowed, ends=data.ends)
 
 
 def best_of_widths(search: Search, widths: Sequence[int], criterion: str, title: str) -> tuple[FoundMotif, list[FoundMotif]]:
     """The best width by ``criterion`` ("bic" or "aic"), and what every width gave."""
     found = [found_motif(search, of_width(search, width), title) for width in widths]
-    return min(found, key=lambda each: float(getattr(each, criterion))), found
+    best = min(found, key=lambda each: float(getattr(each, criterion)))
+    chunk, told = search.chunk(best.pwm.width), best.sites
+    chance = evalue_of(best.result.model, chunk, search.texts, search.weight, told, len(widths))
+    evalue = None if chance is None else chance.evalue
+    return dataclasses.replace(best, significance=chance, pwm=dataclasses.replace(best.pwm, evalue=evalue)), found
+
+
+def motifs_of(
+    search: Search, widths: Sequence[int], criterion: str, wanted: int
+) -> tuple[list[FoundMotif], list[FoundMotif], str]:
+    """Up to ``wanted`` motifs, what every width of the first gave, and, where there was no room for more, why.
+
+    Raises ValueError where there is no room for the first.
+    """
+    found: list[FoundMotif] = []
+    first: list[FoundMotif] = []
+    while len(found) < wanted:
+        try:
+            best, tried = best_of_widths(search, widths, criterion, f"motif_{len(found) + 1}")
+        except NoRoom as full:
+            if not found:
+                raise ValueError(str(full)) from None
+            return found, first, str(full)
+        found.append(best)
+        first = first or tried
+        search = erased(search, best) if len(found) < wanted else search
+    return found, first, ""
 
 
 def of_width(search: Search, width: int) -> Result:
-    """The best run for one width, shifts included."""
+    """The best run for one width, shifts included; raises NoRoom."""
     model, data = search.make(width), search.data(width)
     _require_places(model, search, data)
     result = fit_starts(model, data, _starts(model, search, data), search.variant, search.control)
@@ -113,17 +152,19 @@ def of_width(search: Search, width: int) -> Result:
 
 
 def _require_places(model: Motif, search: Search, data: Memory) -> None:
-    """Raise ValueError naming the sequences that have no place for a site, where each must have one; or if none has."""
+    """Raise NoRoom naming the sequences that have no place for a site, where each must have one; or if none has."""
+    if search.allowed is not None:
+        require_room(search.allowed, np.asarray(data.given), search.texts, model.width)
     open = np.add.reduceat(np.exp(np.asarray(data.given)), search.texts.begins) > 0
     if not open.any():
         longest = int(search.texts.lengths.max())
-        raise ValueError(
+        raise NoRoom(
             f"width={model.width}: no sequence has a place for a site; the longest has {longest} letters, or masks lie"
         )
     if model.sites.needs_room and not open.all():
         texts = search.texts
         short = "shorter than that" if (texts.lengths[~open] < model.width).all() else "too short or masked"
-        raise ValueError(
+        raise NoRoom(
             f"width={model.width}: {texts.named(~open)} {'is' if (~open).sum() == 1 else 'are'} {short}, and sites='one' wants "
             "a site in every sequence; lower width, leave them out, or allow none with sites='at most one'"
         )
@@ -136,9 +177,13 @@ def _starts(model: Motif, search: Search, data: Memory) -> list[Start]:
     background = texts.frequencies(search.weight) if model.background is None else model.background
     rng = np.random.default_rng([search.seed, model.width])
     found = best_words(model, texts.codes, texts.ends, background, search.n_init, rng, np.asarray(data.given), search.weight)
-    if not found:
-        raise ValueError(f"width={model.width}: every window holds an unknown letter, so there is no word to begin with")
-    return [Start(f"word {texts.alphabet.decode(word.codes)}", lambda p=word.params: p) for word in found]  # type: ignore[misc]
+    starts = [Start(f"word {texts.alphabet.decode(word.codes)}", lambda p=word.params: p) for word in found]  # type: ignore[misc]
+    told = None if search.allowed is None else known_sites(model, texts, search.allowed, background, search.weight)
+    if told is not None:
+        starts.insert(0, Start("known sites", lambda: told))
+    if not starts:
+        raise NoRoom(f"width={model.width}: every window holds an unknown letter, so there is no word to begin with")
+    return starts
 
 
 def shifted_starts(model: Motif, result: Result, chunk: Chunk, most: int) -> list[Start]:
@@ -214,8 +259,7 @@ def sites_of(model: Motif, params: MotifParams, chunk: Chunk, texts: Texts) -> S
     order = np.argsort(row, kind="stable")
     strand, row = strand[order], row[order]
     which = np.searchsorted(texts.ends, row, side="right")
-    windows = texts.codes[row[:, None] + np.arange(model.width)]
-    words = [texts.alphabet.decode(w if s == 0 else texts.alphabet.reversed(w)) for w, s in zip(windows, strand, strict=True)]
+    codes = words_at(texts, row, strand, model.width)
     start = row - texts.begins[which]
     return Sites(
         sequence=which,
@@ -225,7 +269,8 @@ def sites_of(model: Motif, params: MotifParams, chunk: Chunk, texts: Texts) -> S
         strand=np.where(strand == 0, 1, -1),
         probability=placed.resp[strand, row],
         bits=text.ratios[strand, row] / math.log(2.0),
-        word=np.array(words, dtype=str),
+        pvalue=score_law(model.columns(params), params.background).pvalue(codes),
+        word=np.array([texts.alphabet.decode(word) for word in codes], dtype=str),
     )
 
 
@@ -245,4 +290,4 @@ def erased(search: Search, found: FoundMotif) -> Search:
     """The search for the next motif: letters that lie in sites of the last are no longer as open."""
     model: Motif = found.result.model
     covered = 1.0 - model.explain(found.result.params, search.chunk(model.width)).resp[:, -1]
-    return dataclasses.replace(search, letters=search.letters * np.clip(1.0 - covered, 0.0, 1.0))
+    return dataclasses.replace(search, letters=search.letters * np.clip(1.0 - covered, 0.0, 1.0), allowed=None)

@@ -24,6 +24,7 @@ from estep.engine.stop import Settled
 from estep.estimators import methods
 from estep.estimators.aligned import Aligned, block_of, read_aligned
 from estep.estimators.fitting import seed_of
+from estep.estimators.letter_prior import letter_prior
 from estep.estimators.letters import Texts, read_again, read_sequence_weight, read_texts
 from estep.estimators.settings import check_settings, require_integer
 from estep.estimators.surgery import operated
@@ -56,7 +57,10 @@ class ProfileHMM(CallbackSupportMixin, BaseEstimator):
         Letters of the insert states: held at the frequencies of all letters, fitted, or held at these.
     pseudocounts : number or dict
         Counts imagined of every letter and every move in every state; 1 is Laplace's rule, 0 maximum likelihood.
-        ``dict(match=..., insert=..., moves=...)`` sets them one by one.
+        ``dict(match=..., insert=..., moves=...)`` sets them one by one; those it does not name are 0.
+    prior : None or dict
+        Prior of the match states' letters, as in ``MotifFinder``, beside their pseudocounts: for it alone
+        ``pseudocounts=dict(moves=1)``.
     surgery : bool
         Whether nodes that less than half of the sequences use are cut out, and inserts that more than half use become nodes.
     alphabet : as in ``MotifFinder``
@@ -94,6 +98,7 @@ class ProfileHMM(CallbackSupportMixin, BaseEstimator):
         *,
         insert: Any = "background",
         pseudocounts: Any = 1.0,
+        prior: Any = None,
         surgery: bool = False,
         alphabet: Any = "auto",
         n_init: int = 5,
@@ -110,6 +115,7 @@ class ProfileHMM(CallbackSupportMixin, BaseEstimator):
         self.length = length
         self.insert = insert
         self.pseudocounts = pseudocounts
+        self.prior = prior
         self.surgery = surgery
         self.alphabet = alphabet
         self.n_init = n_init
@@ -311,8 +317,10 @@ class ProfileHMM(CallbackSupportMixin, BaseEstimator):
         for name, value in held.items():
             if value.shape != shapes[name]:
                 raise ValueError(f"fixed[{name!r}] has shape {value.shape}, expected {shapes[name]}")
-        told = (float(counts.get("match", 0.0)), float(counts.get("insert", 0.0)), float(counts.get("moves", 0.0)))
-        return Profile(length, size, self._background(texts, weight, told[1]), told, held)
+        match, insert, moves = (float(counts.get(name, 0.0)) for name in PARTS)
+        extra, mixture = letter_prior(self.prior, texts.frequencies(weight))
+        told = (match + extra if extra.any() else match, insert, moves)
+        return Profile(length, size, self._background(texts, weight, insert), told, held, mixture)
 
     def _background(self, texts: Texts, weight: Array | None, imagined: float) -> Array | None:
         """Letters of the insert states where they are held: frequencies, the imagined letters among them."""

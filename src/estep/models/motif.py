@@ -5,9 +5,11 @@
 E-step   r_st = sum_w log f_w(x_{t+w}) - log f0(x_{t+w}) for every window,  Z = posteriors of places
          c_wa = sum_t Z_0t [x_{t+w} = a] + sum_t Z_1t [x_{t+W-1-w} = complement a],   c_0a = letters outside sites
 M-step   f_w, f_0 in proportion to c + imagined letters;   shares of sites by their law
+         a mixture prior imagines letters by the kind of each column (``dirichlet_mixture.py``): one more hidden layer
          palindrome: f_w(a) = f_{W-1-w}(complement a), so that both add their counts; the middle column of an odd W likewise
 
-Unknown letters (code -1) say nothing: their probability is one everywhere.
+Unknown letters (code -1) say nothing: their probability is one everywhere. Known sites are partial labels: ``allowed``
+(n, 1 + S) says of a row whether no site may begin there, and whether one may on each strand; what disagrees has posterior 0.
 
 symbol       variable     shape
 f            probs        (W, m), or (ceil(W / 2), m) for palindromes
@@ -31,6 +33,7 @@ from estep.core.protocols import Assign, Chunk, Expected, Explained
 from estep.core.record import Array, record
 from estep.core.support import Constraints, Pattern, Simplex, Support
 from estep.kernels import windows
+from estep.models.dirichlet_mixture import DirichletMixture
 from estep.models.sites import LAWS, MotifText, PlacedSites, SiteLaw
 
 TINY = np.finfo(float).tiny
@@ -48,12 +51,16 @@ class MotifParams:
 
 @record
 class MotifStats:
-    """Expected letters of each column and outside sites, sites and places without, and what is constant in q."""
+    """Expected letters of each column and outside sites, sites and places without, and what is constant in q.
+
+    ``draws`` counts how often the columns are drawn from a mixture prior: 0 of data, 1 of the prior.
+    """
 
     probs: Array
     background: Array
     shares: Array
     constant: float = 0.0
+    draws: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +82,11 @@ class Motif:
         Letters imagined in every column (Dirichlet parameters minus one).
     held : array (W, m) or None
         Columns' entries that are fixed; NaN is free.
+    mixture : DirichletMixture or None
+        Prior of the columns (of a palindrome, of each pair), beside ``imagined``.
 
-    Chunks hold codes (n,) with -1 for unknown, ``given`` the log of how open each place is (n,), and ``ends``.
+    Chunks hold codes (n,) with -1 for unknown, ``given`` the log of how open each place is (n,), ``ends``, and ``allowed``
+    where sites are known.
     """
 
     width: int
@@ -88,6 +98,7 @@ class Motif:
     background: Array | None = None
     imagined: Array | None = None
     held: Array | None = None
+    mixture: DirichletMixture | None = None
     names: ClassVar[tuple[str, ...]] = ("probs", "background", "shares")
 
     def __post_init__(self) -> None:
@@ -111,9 +122,15 @@ class Motif:
         return (self.width + 1) // 2 if self.palindrome else self.width
 
     @property
+    def pseudocounts(self) -> Array:
+        """Letters imagined in a column before it is seen, (m,)."""
+        own = np.zeros(self.size) if self.imagined is None else self.imagined
+        return own if self.mixture is None else own + self.mixture.mean
+
+    @property
     def prior(self) -> MotifStats | None:
         """The imagined letters as statistics, or None."""
-        if self.imagined is None or not self.imagined.any():
+        if self.mixture is None and (self.imagined is None or not self.imagined.any()):
             return None
         return remembered(self, "prior", self._imagined)  # type: ignore[no-any-return]
 
@@ -161,17 +178,24 @@ class Motif:
             entry, now = support.entries[name], getattr(params, name)
             assert isinstance(entry, Simplex)
             counts = getattr(stats, name) + (0.0 if prior is None else getattr(prior, name))
+            if name == "probs" and self.mixture is not None:
+                counts = counts + self.mixture.imagined(now, self._free())
             seen = counts.sum(axis=-1, keepdims=True) > 0
             found[name] = entry.share(np.where(seen, counts, now))
         return MotifParams(**found)
 
     def q(self, params: MotifParams, stats: MotifStats) -> float:
         """``sum c log f + sum c_0 log f_0 + sum shares log shares`` and the constant, in nats (0 log 0 = 0)."""
-        return float(stats.constant) + sum(_entropy(getattr(stats, n), getattr(params, n)) for n in self.names)
+        told = 0.0 if self.mixture is None or not stats.draws else self.mixture.log_density(params.probs, self._free())
+        linear = sum(_entropy(getattr(stats, n), getattr(params, n)) for n in self.names)
+        return float(stats.constant) + stats.draws * told + linear
 
     def score(self, params: MotifParams, stats: MotifStats) -> Array:
         """Gradient of ``q`` in free coordinates."""
-        slopes = {n: getattr(stats, n) / np.maximum(getattr(params, n), TINY) for n in self.names}
+        counts = {n: getattr(stats, n) for n in self.names}
+        if self.mixture is not None and stats.draws:
+            counts["probs"] = counts["probs"] + stats.draws * self.mixture.imagined(params.probs, self._free())
+        slopes = {n: counts[n] / np.maximum(getattr(params, n), TINY) for n in self.names}
         return self.support(params).pull(params, slopes)
 
     def support(self, params: MotifParams) -> Support:
@@ -207,7 +231,10 @@ class Motif:
         logs = self._log_ratios(params)
         ratios = np.empty((len(logs), codes.size))
         windows.window_ratios(codes, open, logs, ratios)
-        return MotifText(ratios, open, ends, weight, row_weight, self.width), codes
+        closed, must = (None, np.zeros(codes.size, dtype=bool)) if chunk.allowed is None else self._told(chunk.allowed)
+        if closed is not None:
+            ratios[closed] = -np.inf
+        return MotifText(ratios, open, ends, weight, row_weight, self.width, must), codes
 
     def counted(self, text: MotifText, codes: NDArray[np.int64], placed: PlacedSites) -> MotifStats:
         """Statistics from given posteriors of places, such as shifted ones."""
@@ -242,6 +269,19 @@ class Motif:
         weight = np.ones(len(ends)) if chunk.weight is None else np.asarray(chunk.weight, dtype=float)[ends - 1]
         open = room(ends, self.width) if chunk.given is None else room(ends, self.width) + chunk.given
         return codes, open, ends, weight, np.repeat(weight, np.diff(ends, prepend=0))
+
+    def _told(self, allowed: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Windows (S, n) that labels rule out, those on letters of a known site among them; and known sites (n,)."""
+        must = ~np.asarray(allowed[:, 0], dtype=bool)
+        seen = np.concatenate([[0], np.cumsum(must)])
+        rows = np.arange(len(must))
+        ahead = seen[np.minimum(rows + self.width, len(must))] - seen[1:]
+        covers = ahead + seen[:-1] - seen[np.maximum(rows - self.width + 1, 0)] > 0
+        return ~np.asarray(allowed[:, 1 : 2 + self.both_strands], dtype=bool).T | covers, must
+
+    def _free(self) -> NDArray[np.bool_] | None:
+        """Which entries of ``probs`` a prior speaks of, or None for all."""
+        return None if self.held is None else np.isnan(self.held)
 
     def _placed(self, text: MotifText, params: MotifParams, chunk: Chunk, assign: Any) -> PlacedSites:
         semiring = getattr(assign, "semiring", None)
@@ -289,11 +329,10 @@ class Motif:
         return np.array(self.complement, dtype=np.intp)
 
     def _imagined(self) -> MotifStats:
-        assert self.imagined is not None
-        columns = np.tile(self.imagined, (self.width, 1))
+        columns = np.tile(np.zeros(self.size) if self.imagined is None else self.imagined, (self.width, 1))
         if self.held is not None:  # what is fixed has nothing to imagine, and may be zero
             columns = np.where(np.isnan(self.held), columns, 0.0)
-        return MotifStats(self._folded(columns), np.zeros(self.size), np.zeros(2))
+        return MotifStats(self._folded(columns), np.zeros(self.size), np.zeros(2), draws=float(self.mixture is not None))
 
     def _support(self) -> Support:
         shape = (self.rows, self.size)

@@ -30,7 +30,8 @@ def motifs_text(estimator: Any) -> str:
         lines += ["", *columns_text(estimator.pwm_, estimator.letters_, estimator.column_information_)]
     for found in motifs:
         head = f"{found.pwm.name.replace('_', ' ')}: {found.pwm.consensus}, {found.pwm.information.sum():.2f} bits"
-        lines += ["", f"{head}, {found.n_sites:.1f} sites expected, BIC {number(found.bic)}"]
+        chance = "" if found.significance is None else f", E-value {found.significance}"
+        lines += ["", f"{head}, {found.n_sites:.1f} sites expected, BIC {number(found.bic)}{chance}"]
         lines += columns_text(found.pwm.probs, found.pwm.alphabet.letters, found.pwm.information)
         shown = str(found.sites).split("\n")
         lines += ["", *shown[: FEW + 1], *([f"... {len(found.sites)} sites in all"] if len(found.sites) > FEW else [])]
