@@ -65,12 +65,15 @@ $(DEV): pyproject.toml constraints.txt | $(BASE)
 demo: $(DEMO)
 	$(BIN)/python examples/demo.py
 
+# The workers fill the cores: threads of BLAS would only wait for each other.
+test test-all: export OMP_NUM_THREADS = 1
+
 test: $(DEV)
-	$(BIN)/python -m pytest --quiet --doctest-modules src/estep
+	$(BIN)/python -m pytest --quiet --numprocesses $(WORKERS) --doctest-modules src/estep
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) -m "not slow"
 
 test-all: $(DEV)
-	$(BIN)/python -m pytest --quiet --doctest-modules src/estep
+	$(BIN)/python -m pytest --quiet --numprocesses $(WORKERS) --doctest-modules src/estep
 	$(BIN)/python -m pytest --numprocesses $(WORKERS)
 
 check: check-style check-types check-layers check-sizes check-import

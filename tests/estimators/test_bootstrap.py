@@ -59,12 +59,12 @@ def test_weighted_likelihood_of_a_mean():
     """Dirichlet weights: the variance of the weighted mean is the variance (divisor n) over n + 1."""
     x = np.random.default_rng(2).normal(size=(30, 1)) * 3
     fit = estep.Mixture(estep.Normal("E"), 1, random_state=1).fit(x)
-    found = fit.standard_errors(x, method="bootstrap", kind="weighted", n_boot=1500)
-    draws = np.array([rng.gamma(np.ones(30)) for rng in generators(1, 1500)])
+    found = fit.standard_errors(x, method="bootstrap", kind="weighted", n_boot=500)
+    draws = np.array([rng.gamma(np.ones(30)) for rng in generators(1, 500)])
     means = draws @ x[:, 0] / draws.sum(axis=1)
     np.testing.assert_allclose(found.replicates["means"][:, 0, 0], means, rtol=0, atol=1e-9)
-    assert within(found["means"][0, 0], np.sqrt(x.var() / 31), 1500)
-    assert not within(found["means"][0, 0], np.sqrt(x.var() / 20), 1500)
+    assert within(found["means"][0, 0], np.sqrt(x.var() / 31), 500)
+    assert not within(found["means"][0, 0], np.sqrt(x.var() / 20), 500)
 
 
 def test_frequencies_are_drawn_one_by_one():
@@ -78,6 +78,29 @@ def test_frequencies_are_drawn_one_by_one():
             shares[data.x[:, 0].astype(int)] += data.weight / 2000
         # sd of a count of multinomial(10, p) is below 1.6; of its mean over 2000, 0.036
         assert np.abs(shares - [3, 1, 2, 4]).max() < 6 * 0.036
+
+
+def test_sequences_with_frequencies_are_drawn_one_by_one():
+    """A sequence of weight 3 is three sequences: its count varies as those of three rows do, and not as three times one."""
+    ends = np.cumsum([3, 5, 2, 6])
+    unit, often = units_of_sequences(ends), np.array([3.0, 1.0, 2.0, 4.0])
+    sampled = Sampled(Memory(np.arange(16.0)[:, None], weight=often[unit], ends=ends, n_jobs=1), unit)
+    clusters = dataclasses.replace(sampled, data=dataclasses.replace(sampled.data, ends=None))
+
+    def variance(sampled):
+        found = np.zeros((2000, 4))
+        for b in range(2000):
+            data = drawn_again(sampled, None, None, np.random.default_rng(b))
+            found[b, unit[data.x[:, 0].astype(int)]] = data.weight
+        return found.var(axis=0)
+
+    p, doubled = often / 10, often**2 * 4 * 0.25 * 0.75
+    sd = 10 * p * (1 - p) * np.sqrt(2 / 1999)  # of the variance of 2000 nearly normal counts
+    assert (np.abs(variance(sampled) - 10 * p * (1 - p)) < 6 * sd).all()
+    np.testing.assert_allclose(variance(clusters), doubled, rtol=6 * np.sqrt(2 / 1999))  # a cluster with weights is one draw
+    total = [weighed_anew(sampled, None, None, np.random.default_rng(b)).weight[ends - 1] for b in range(2000)]
+    shares = np.array(total) / np.sum(total, axis=1, keepdims=True)
+    np.testing.assert_allclose(shares.var(axis=0), p * (1 - p) / 11, rtol=6 * np.sqrt(2 / 1999))  # of Dirichlet(often)
 
 
 def test_clusters_are_drawn_whole():
@@ -99,10 +122,10 @@ def test_moving_blocks_of_a_mean():
     for t in range(1, n):
         x[t] = 0.8 * x[t - 1] + rng.normal()
     fit = estep.Mixture(estep.Normal("E"), 1, random_state=0).fit(x[:, None])
-    found = fit.standard_errors(x[:, None], method="bootstrap", kind="blocks", block=length, n_boot=800)
+    found = fit.standard_errors(x[:, None], method="bootstrap", kind="blocks", block=length, n_boot=400)
     blocks = np.lib.stride_tricks.sliding_window_view(x, length).mean(axis=1)
     true = np.sqrt(blocks.var() / (n // length))
-    assert within(found["means"][0, 0], true, 800)
+    assert within(found["means"][0, 0], true, 400)
     assert true > 1.5 * np.sqrt(x.var() / n)  # what independent rows would say
 
 

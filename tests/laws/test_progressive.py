@@ -17,7 +17,7 @@ from estep.estimators import progressive
 from estep.estimators.rows import Rows
 from estep.estimators.warnings import ConvergenceWarning
 
-SEEDS = {"normals": 12, "gaps_and_weights": 4, "sequences": 4, "lines": 4}
+SEEDS = {"normals": 8, "gaps_and_weights": 4, "sequences": 4, "lines": 4}
 FEW = 400
 
 

@@ -44,16 +44,16 @@ def test_logos_of_motifs_and_of_other_alphabets() -> None:
 
 
 def test_sites_are_drawn_where_they_lie() -> None:
-    columns = ([0, 2], ["a", "c"], [4, 1], [8, 5], [1, -1], [0.9, 0.5], [7.5, 3.0], ["TGCA", "TGCT"])
+    columns = ([0, 2], ["a", "c"], [4, 1], [8, 5], [1, -1], [0.9, 0.5], [7.5, 3.0], [0.004, 0.08], ["TGCA", "TGCT"])
     sites = Sites(*map(np.array, columns))
     figure = estep.views.plot_sites(sites, ["a", "b", "c"], [10, 9, 12])
     boxes = [p for p in figure.get_axes()[0].patches if isinstance(p, Rectangle)]
     assert [(b.get_x(), b.get_width(), b.get_alpha()) for b in boxes] == [(4, 4, 0.9), (1, 4, 0.5)]
     assert boxes[0].get_facecolor() != boxes[1].get_facecolor()
-    assert str(sites).splitlines()[2].split() == ["1", "c", "1", "-", "0.500", "3.0", "TGCT"]
-    assert sites.to_csv().splitlines()[1] == "0,a,4,8,+,0.9,7.5,TGCA"
+    assert str(sites).splitlines()[2].split() == ["1", "c", "1", "-", "0.500", "3.0", "8.0e-02", "TGCT"]
+    assert sites.to_csv().splitlines()[1] == "0,a,4,8,+,0.9,7.5,0.004,TGCA"
     frame = sites.to_frame()
-    assert frame.shape == (2, 8) and frame["strand"].tolist() == [1, -1]
+    assert frame.shape == (2, 9) and frame["strand"].tolist() == [1, -1]
     none = Sites(*(column[:0] for column in map(np.array, columns)))
     assert str(none) == "no sites" and len(none) == 0
 
@@ -61,7 +61,7 @@ def test_sites_are_drawn_where_they_lie() -> None:
 def test_many_sites_are_cut_short() -> None:
     n = 70
     parts = [np.zeros(n, dtype=int), np.full(n, "a"), np.arange(n), np.arange(n) + 4, np.ones(n, dtype=int)]
-    text = str(Sites(*parts, np.ones(n), np.ones(n), np.full(n, "ACGT")))
+    text = str(Sites(*parts, np.ones(n), np.ones(n), np.ones(n), np.full(n, "ACGT")))
     assert text.endswith("... and 10 more")
 
 

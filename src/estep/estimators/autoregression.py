@@ -284,10 +284,9 @@ def plot(self: Any, X: Any = None, *, covariates: Any = None, **row: Any) -> Fig
     return plot_sequences(self.transmat_, rows.x[1][:, None], out.resp, out.path, rows.ends, column_names(self))
 
 
-def summary(self: Any, X: Any = None, *, covariates: Any = None, **row: Any) -> str:
-    """The fit in words and a table: model, likelihood, criteria, status, states. Print it."""
+def summary(
+    self: Any, X: Any = None, *, covariates: Any = None, errors: Any = None, level: float = 0.95, **row: Any
+) -> str:
+    """The fit in words and a table, as ``HMM.summary``; ``row``: sequence, lengths, time of the rows."""
     check_is_fitted(self, "result_")
-    from estep.views.table import summary_text
-
-    told = row if covariates is None else {"covariates": covariates, **row}
-    return summary_text(self) if X is None else summary_text(self, X, **told)
+    return methods.summary_of(self, X, row if covariates is None else {"covariates": covariates, **row}, errors, level)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 
-from estep.estimators import autoregression, gated_sequences, methods
+from estep.estimators import autoregression, gated_inference, gated_sequences, methods
+from estep.estimators import estimate_methods as estimates
 from estep.estimators.gated_methods import names_of_covariates
 from estep.estimators.regressions import FAMILIES
 from estep.estimators.rows import Arguments
 from estep.estimators.seam import Spec, fit_latent
-from estep.estimators.settings import check_settings
+from estep.estimators.settings import absorbing_of, check_settings
 from estep.structures.chain import Chain
 
 ONE_NUMBER = ("linear", "poisson", "gamma", "logistic")
@@ -152,7 +152,7 @@ class AutoregressiveHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
             Naming the argument, what was found and what to do.
         """
         check_settings(self)
-        absorbing = tuple(int(state) for state in np.atleast_1d(np.asarray(self.absorbing, dtype=np.intp)))
+        absorbing = absorbing_of(self)
         chain = Chain(self.topology, self.bandwidth, absorbing, bool(self.end))
         chain.start(self.n_states)
         told = Arguments(X, y, sample_weight, labels, None, None, covariates, sequence, lengths, time)
@@ -186,8 +186,14 @@ class AutoregressiveHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     bic = gated_sequences.bic
     aic = gated_sequences.aic
     icl = gated_sequences.icl
-    standard_errors = gated_sequences.standard_errors
-    confint = gated_sequences.confint
+    standard_errors = gated_inference.standard_errors
+    confint = gated_inference.confint
+    diagnose = gated_inference.diagnose
+    influence = gated_inference.influence
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
     summary = autoregression.summary
     title = property(autoregression.title)
     plot = autoregression.plot

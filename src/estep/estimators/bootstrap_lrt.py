@@ -105,6 +105,8 @@ def bootstrap_lrt(
 def _fitted(fit: Any, X: Any, y: Any, sample_weight: Any, rows: Any) -> Any:
     if hasattr(fit, "result_"):
         return fit
+    if not hasattr(fit, "get_params") or isinstance(fit, type):
+        raise TypeError(f"small and large must be estimators, such as estep.GaussianMixture(2), got {fit!r}")
     weights = {} if sample_weight is None else {"sample_weight": sample_weight}
     return clone(fit).fit(X, y, **weights, **rows)
 

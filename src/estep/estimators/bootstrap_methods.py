@@ -10,8 +10,8 @@ from estep.engine.run import Control
 from estep.estimators.clusters import units_of_clusters
 from estep.estimators.fitting import seed_of
 from estep.estimators.methods import _noisy
-from estep.estimators.rows import Arguments, Target
-from estep.estimators.seam import read, worth_collapsing
+from estep.estimators.rows import Arguments
+from estep.estimators.seam import read_seen, worth_collapsing
 from estep.inference.bootstrap import ENDS, Bootstrap, bootstrap, tell
 from estep.inference.resample import Sampled, units_of_sequences
 
@@ -55,7 +55,7 @@ def bootstrap_errors(
     from estep.estimators.inference_methods import reported
 
     model = self.result_.model
-    rows = read(self, arguments, Target(model.family, model.k, model.k - int(_noisy(self))), reset=False)
+    rows = read_seen(self, arguments)
     if clusters is not None and kind not in ("nonparametric", "weighted"):
         raise ValueError(f"clusters are drawn with kind='nonparametric' or 'weighted', not {kind!r}; leave one out")
     if block is not None and kind != "blocks":

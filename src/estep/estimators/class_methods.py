@@ -17,12 +17,12 @@ from estep.core.record import Array
 from estep.core.result import Result
 from estep.core.rows import count
 from estep.data.layout import is_missing
-from estep.estimators.inference_methods import errors_of
+from estep.estimators.inference_methods import errors_told
 from estep.estimators.labels import class_names, read_labels
 from estep.estimators.rows import Arguments, Rows, Target
 from estep.estimators.sequence_methods import rows_of_sequences
 from estep.estimators.sequence_methods import sample as sample_rows
-from estep.estimators.sequences import joined_of, layout_of, read_sequences
+from estep.estimators.sequences import appearance_of, layout_of, read_sequences, together_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,16 +37,18 @@ def read(self: Any, arguments: Arguments, target: Target, *, reset: bool) -> Row
         self.__dict__.pop("classes_", None)
         if (names := class_names(arguments.y)) is not None:
             self.classes_ = np.array(names)
-    joined = joined_of(dataclasses.replace(arguments, y=None))
-    ends = layout_of(joined, rows.given_count).ends
+    layout = layout_of(together_of(dataclasses.replace(arguments, y=None)), rows.given_count)
+    ends = layout.ends
     if reset and len(ends) < self.n_components:
         raise ValueError(
             f"n_components={self.n_components} but X has only {len(ends)} sequences; lower n_components, or bring more (a list "
             "of arrays, sequence= or lengths=)"
         )
-    codes = read_labels(arguments.y, None, len(ends), self.n_components, self.n_components, self)
-    if codes is None:
+    told = read_labels(arguments.y, None, len(ends), self.n_components, self.n_components, self)
+    if told is None:
         return rows
+    codes = np.empty_like(told)
+    codes[layout.appearance] = told
     each = np.repeat(codes, np.diff(ends, prepend=0))
     each = each if rows.kept is None else each[rows.kept]
     block = np.arange(target.k) // self.n_states
@@ -64,7 +66,8 @@ def class_proba(self: Any, arguments: Arguments) -> Array:
         resp[chunk.rows] = part.resp
 
     rows.data(self.n_jobs).map(lambda chunk: model.explain(params, chunk), keep)
-    return np.asarray(resp[last].reshape(len(last), self.n_components, -1).sum(axis=2))
+    found = resp[last].reshape(len(last), self.n_components, -1).sum(axis=2)
+    return np.asarray(found[appearance_of(rows)])
 
 
 def predict_proba(self: Any, X: Any, *, sequence: Any = None, lengths: Any = None, time: Any = None) -> Array:
@@ -100,7 +103,7 @@ def decode(
     first = np.full(len(rows.ends), -1, dtype=np.intp)  # type: ignore[arg-type]
     which = np.searchsorted(np.asarray(rows.ends), place, side="right")
     first[which] = path // m
-    return first, path % m
+    return first[appearance_of(rows)], path % m
 
 
 def sample(self: Any, n_samples: int | None = None, *, lengths: Any = None) -> tuple[Any, NDArray[np.intp]]:
@@ -111,21 +114,6 @@ def sample(self: Any, n_samples: int | None = None, *, lengths: Any = None) -> t
     rows, states = sample_rows(self, n_samples, lengths=lengths)
     ends = np.cumsum(np.atleast_1d(np.asarray((n_samples or 1) if lengths is None else lengths)))
     return rows, np.asarray(states[ends - 1] // self.n_states)
-
-
-def standard_errors(
-    self: Any,
-    X: Any,
-    sample_weight: Any = None,
-    method: str = "oakes",
-    *,
-    y: Any = None,
-    sequence: Any = None,
-    lengths: Any = None,
-    time: Any = None,
-) -> Any:
-    """Standard errors of every parameter, in the shapes of the fitted attributes, from the rows of the fit."""
-    return errors_of(self, Arguments(X, y, sample_weight, None, None, None, None, sequence, lengths, time), method, None, {})
 
 
 # --- results class by class ---
@@ -179,11 +167,23 @@ def title(self: Any) -> str:
     )
 
 
-def summary(self: Any, X: Any = None, *, sequence: Any = None, lengths: Any = None, time: Any = None) -> str:
-    """The fit in words and a table: likelihood, criteria, status, classes. With the rows of the fit also their classes."""
+def summary(
+    self: Any,
+    X: Any = None,
+    *,
+    sequence: Any = None,
+    lengths: Any = None,
+    time: Any = None,
+    errors: Any = None,
+    level: float = 0.95,
+) -> str:
+    """The fit in words and a table: likelihood, criteria, status, classes. With the rows of the fit also their classes.
+
+    ``errors``: what ``standard_errors`` returned, or True to find them now; with them stand intervals of ``level``.
+    """
     check_is_fitted(self, "result_")
     from estep.views.layout import Row, facts, table
-    from estep.views.table import facts_of
+    from estep.views.table import facts_of, sureness
 
     names = [str(c) for c in range(self.n_components)]
     rows = [Row("weight", [f"{w:.4f}" for w in self.weights_])]
@@ -194,7 +194,8 @@ def summary(self: Any, X: Any = None, *, sequence: Any = None, lengths: Any = No
         rows.append(Row(f"state {j}"))
         rows.append(Row("  starts", [f"{p:.4f}" for p in self.startprob_[:, j]]))
         rows += [Row(f"  moves to {i}", [f"{p:.4f}" for p in self.transmat_[:, j, i]]) for i in range(self.n_states)]
-    return "\n".join([title(self), "", *facts(facts_of(self)), "", *table("class", names, rows)])
+    end = sureness(self, errors_told(self, errors, X, {"sequence": sequence, "lengths": lengths, "time": time}), level)
+    return "\n".join([title(self), "", *facts(facts_of(self)), "", *table("class", names, rows), *end])
 
 
 def plot(self: Any) -> Figure:

@@ -20,6 +20,7 @@ from estep.core.record import Array
 from estep.data.layout import is_missing
 from estep.data.sources import is_source, source_of
 from estep.estimators.from_file import read_file
+from estep.estimators.strange_rows import refuse_shape, refuse_strange
 
 LARGEST = 1e150  # squares of larger values leave the range of float64
 SMALL_RANGE = 1 << 12
@@ -54,6 +55,7 @@ def read_matrix(self: Any, X: Any, reset: bool, sparse: bool = False, infinite: 
         return read_file(self, source, (), (), reset)
     if np.ma.isMaskedArray(X):
         X = np.ma.asarray(X, dtype=float).filled(np.nan)
+    refuse_shape(self, X)
     try:
         kinds = [np.float64, np.float32]
         x = validate_data(
@@ -86,6 +88,7 @@ def table_of(X: Any) -> Any:
 
     if (source := source_of(X)) is not None:
         return source
+    refuse_strange(X)
     X = nw.to_native(X, pass_through=True)
     if (
         nw.dependencies.is_into_lazyframe(X)
@@ -179,7 +182,8 @@ def _read_each(self: Any, X: Any, wanted: Sequence[int], unread: Sequence[int], 
     else:
         if np.ma.isMaskedArray(X):
             X = np.where(np.ma.getmaskarray(X), np.array(None), np.ma.getdata(X).astype(object))
-        elif isinstance(X, list | tuple):
+        refuse_shape(self, X)
+        if isinstance(X, list | tuple):
             X = _objects(X)
         X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite=False)
         names, n = column_names(X), len(X)
@@ -257,12 +261,16 @@ def values_of(column: Any, name: str) -> Any:
     numeric = [isinstance(v, bool | int | float | np.number | np.bool_) for v in seen]
     if seen and all(numeric):
         return np.array([np.nan if v is None else float(v) for v in values])
-    if any(numeric) and any(isinstance(v, str) for v in seen):
-        row = next(i for i, v in enumerate(values) if isinstance(v, bool | int | float | np.number | np.bool_))
-        raise ValueError(
-            f"X: column {name!r} mixes text and numbers (row {row} holds {values[row]!r}); make all of it text, or numbers"
-        )
+    refuse_mixed(values, f"X: column {name!r}")
     return [None if v is None else str(v) for v in values]
+
+
+def refuse_mixed(values: list[Any], where: str) -> None:
+    """Raise ValueError where some values are text and some are numbers (None is neither)."""
+    numeric = [isinstance(v, bool | int | float | np.number | np.bool_) for v in values]
+    if any(numeric) and any(isinstance(v, str) for v in values):
+        row = numeric.index(True)
+        raise ValueError(f"{where} mixes text and numbers (row {row} holds {values[row]!r}); make all of it text, or numbers")
 
 
 def levels_of(values: Any, told: Sequence[Any] | None, where: str) -> NDArray[Any]:

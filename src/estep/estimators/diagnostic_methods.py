@@ -5,16 +5,17 @@ Each takes the rows of the fit with the row keywords of that class.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from estep.estimators.bounds import bounds_of
-from estep.estimators.inference_methods import reported
-from estep.estimators.methods import _noisy
-from estep.estimators.rows import Arguments, Rows, Target
-from estep.estimators.seam import read
+from estep.estimators.inference_methods import other_rows, reported
+from estep.estimators.rows import Arguments, Rows
+from estep.estimators.seam import read_seen
+from estep.estimators.settings import require_integer
 from estep.inference import diagnose as diagnosing
 from estep.inference import influence as influencing
 from estep.inference.errors import Errors, standard_errors
@@ -25,8 +26,7 @@ from estep.inference.influence import Influence
 def _rows(self: Any, arguments: Arguments) -> tuple[Rows, Any]:
     """Rows one each, and their places in what was given."""
     check_is_fitted(self, "result_")
-    model = self.result_.model
-    rows = read(self, arguments, Target(model.family, model.k, model.k - int(_noisy(self))), reset=False)
+    rows = read_seen(self, arguments)
     places = np.arange(rows.given_count)
     if rows.kept is not None:
         places = places[rows.kept]
@@ -38,12 +38,17 @@ def _rows(self: Any, arguments: Arguments) -> tuple[Rows, Any]:
 def _refuse_bootstraps(errors: Any) -> None:
     """Raise TypeError on standard errors without information."""
     if errors is not None and not isinstance(errors, Errors):
-        raise TypeError(f"errors is a {type(errors).__name__}, which holds no information; give those of method='oakes'")
+        what = repr(errors) if isinstance(errors, str) else f"a {type(errors).__name__}"
+        raise TypeError(
+            f"errors is {what}, which holds no information; give fit.standard_errors(X), method 'oakes', or leave it out"
+        )
 
 
 def diagnosis_of(self: Any, arguments: Arguments, errors: Errors | None, n_sim: int, seed: int) -> Diagnosis:
     """The findings about all that a user gave for the rows."""
     _refuse_bootstraps(errors)
+    require_integer(n_sim, "n_sim", 0)
+    require_integer(seed, "seed", 0)
     rows, places = _rows(self, arguments)
     return diagnosing.diagnose(
         self.result_.model,
@@ -54,6 +59,7 @@ def diagnosis_of(self: Any, arguments: Arguments, errors: Errors | None, n_sim: 
         numbers=places,
         n_sim=n_sim,
         seed=seed,
+        names=getattr(self, "states_", None),
     )
 
 
@@ -66,6 +72,8 @@ def influence_of(self: Any, arguments: Arguments, errors: Errors | None) -> Infl
         model, natural = self.result_.model, lambda params: reported(self, params)
         like = getattr(self, "_reports", {})
         errors = standard_errors(model, data, self.result_.params, natural=natural, like=like, quiet=True)
+    if words := other_rows(errors, self.result_):
+        warnings.warn(f"influence: {words}", UserWarning, stacklevel=4)
     return influencing.influence(errors, data, places)
 
 

@@ -21,6 +21,8 @@ def estimates_of(
     check_is_fitted(self, "result_")
     from estep.views.estimates import table_of
 
+    if isinstance(errors, str | bool) and rows:
+        keywords, errors = {**keywords, **({"method": errors} if isinstance(errors, str) else {})}, None
     if errors is None and (rows or keywords):
         if not hasattr(self, "standard_errors"):
             raise TypeError(f"{type(self).__name__} has no standard errors; leave the rows out, and estimates stand alone")

@@ -199,7 +199,10 @@ class MixtureOfExperts(CallbackSupportMixin, BaseEstimator):
         if self.groups is None:
             alone = 1.0 if self.n_components == 1 else 0.0  # one expert has no gate to fit: its columns may be collinear
             return Gated(float(self.gate_ridge) or alone, names)
-        groups = tuple(int(size) for size in np.atleast_1d(self.groups))
+        sizes = np.atleast_1d(np.asarray(self.groups))
+        if sizes.ndim != 1 or sizes.dtype.kind not in "iu" or (sizes < 1).any():
+            raise ValueError(f"groups must be numbers of experts >= 1, one for each group, or None, got {self.groups!r}")
+        groups = tuple(int(size) for size in sizes)
         if sum(groups) != self.n_components:
             raise ValueError(f"groups={self.groups!r} have {sum(groups)} experts, but n_components={self.n_components}")
         return HierarchicalGate(groups, float(self.gate_ridge), names)

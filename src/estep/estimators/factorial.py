@@ -18,13 +18,13 @@ from estep.engine.passing import passing_result
 from estep.engine.presets import variant_of
 from estep.engine.restart import Start, fit_starts
 from estep.engine.run import Control
-from estep.estimators import factorial_methods, methods
+from estep.estimators import estimate_methods as estimates
+from estep.estimators import factorial_methods, methods, sequence_inference
 from estep.estimators.constraints import constraints_of
 from estep.estimators.factorial_starts import effect_starts, factorial_starts, given_effects
 from estep.estimators.fitting import seed_of
 from estep.estimators.rows import Arguments, Target, require_enough
 from estep.estimators.seam import Spec, fit_latent, published, read
-from estep.estimators.sequences import read_sequences
 from estep.estimators.settings import check_settings
 from estep.estimators.warnings import warn_of
 from estep.estimators.watching import watcher
@@ -150,14 +150,13 @@ class FactorialHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
         check_settings(self)
         structure = FactorialChain(self._sizes())
         exact = self._is_exact(structure.k)
-        labels = factorial_methods.labels_of(y, structure.sizes) if exact else None
         if y is not None and not exact:
             raise ValueError("y: known states need inference='exact'")
-        arguments = Arguments(X, None, sample_weight, labels, None, sequence=sequence, lengths=lengths, time=time)
+        arguments = Arguments(X, y, sample_weight, None, None, sequence=sequence, lengths=lengths, time=time)
         if not exact:
             return self._fit_bound(arguments, structure)
         family = AdditiveNormal(structure.sizes, self.covariance_type) if self.family is None else self.family
-        spec = Spec(family, structure.k, structure=structure, argument="chains", starts=factorial_starts)
+        spec = Spec(family, structure.k, structure=structure, argument="the product of chains", starts=factorial_starts)
         fitted: FactorialHMM = fit_latent(self, arguments, spec)
         return fitted
 
@@ -206,7 +205,7 @@ class FactorialHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     def published_as(self, result: Result) -> dict[str, Any]:
         """The fitted attributes that follow from a result; ``weights_`` of combinations where these are gone through."""
         if not isinstance(result.model, Factorial):
-            return published(self, result)
+            return published(self, factorial_methods.levelled(result))
         params, model = result.params, result.model
         shown = {name: getattr(params.structure, name) for name in model.structure.names} | model.family.expose(params.family)
         return {
@@ -264,10 +263,19 @@ class FactorialHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     sample = factorial_methods.sample
     bic = factorial_methods.bic
     aic = factorial_methods.aic
+    standard_errors = sequence_inference.standard_errors
+    confint = sequence_inference.confint
+    diagnose = sequence_inference.diagnose
+    influence = sequence_inference.influence
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
     summary = factorial_methods.summary
     title = property(factorial_methods.title)
+    plot = factorial_methods.plot
     save = methods.save
-    _read = read_sequences
+    _read = factorial_methods.read
 
     def __sklearn_clone__(self) -> Any:
         return methods.enclosed(super().__sklearn_clone__())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,19 +16,34 @@ from sklearn.utils.validation import check_is_fitted
 
 from estep.core.protocols import Chunk, Explained
 from estep.core.record import Array
+from estep.core.result import Result
 from estep.estimators.forecasts import Forecast
-from estep.estimators.rows import Arguments, Rows
+from estep.estimators.inference_methods import errors_told
+from estep.estimators.rows import Arguments, Rows, Target
 from estep.estimators.sequence_methods import in_users_order, log_densities, rows_of_sequences
+from estep.estimators.sequences import read_sequences
 from estep.models.factorial import Factorial
 from estep.structures.factorial_pass import FactorialLaw, best, filtered
 from estep.views.layout import facts, notes
-from estep.views.table import facts_of
-from estep.views.words import inner_family, warnings_of
+from estep.views.table import facts_of, sureness
+from estep.views.words import inner_family
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def is_exact(self: Any) -> bool:
     """Whether the fit went through all combinations."""
     return not isinstance(self.result_.model, Factorial)
+
+
+def levelled(result: Result) -> Result:
+    """A result whose effects, where none is held, have mean zero in every chain but the first: what nothing else fixes."""
+    held, family = result.model.constraints, result.params.family
+    if not hasattr(family, "effects") or "effects" in {*held.fixed, *held.tied}:
+        return result
+    family = dataclasses.replace(family, effects=result.model.family.level(family.effects))
+    return dataclasses.replace(result, params=dataclasses.replace(result.params, family=family))
 
 
 def labels_of(y: Any, sizes: tuple[int, ...]) -> NDArray[np.bool_] | None:
@@ -47,8 +62,16 @@ def labels_of(y: Any, sizes: tuple[int, ...]) -> NDArray[np.bool_] | None:
     return np.asarray(((states[:, None, :] == all_) | (states[:, None, :] < 0)).all(axis=2))
 
 
+def read(self: Any, arguments: Arguments, target: Target, *, reset: bool) -> Rows:
+    """The rows of all sequences; known states of chains permit their combinations."""
+    if arguments.labels is not None:
+        raise ValueError("labels: known states are those of each chain; give y, (n, M), -1 where unknown")
+    labels = labels_of(arguments.y, tuple(self.chains))
+    return read_sequences(self, dataclasses.replace(arguments, y=None, labels=labels), target, reset=reset)
+
+
 def _arguments(self: Any, X: Any, y: Any, weight: Any = None, **row: Any) -> Arguments:
-    return Arguments(X, None, weight, labels_of(y, tuple(self.chains)), None, **row)
+    return Arguments(X, y, weight, **row)
 
 
 def explained(self: Any, arguments: Arguments) -> tuple[Rows, Explained]:
@@ -233,8 +256,21 @@ def sample(self: Any, n_samples: int | None = None, *, lengths: Any = None) -> t
     return rows, self.result_.model.structure.states_of(labels)
 
 
-def summary(self: Any) -> str:
-    """The fit in words: model, likelihood, criteria, status, and the chains. Print it."""
+def summary(
+    self: Any,
+    X: Any = None,
+    *,
+    sequence: Any = None,
+    lengths: Any = None,
+    time: Any = None,
+    errors: Any = None,
+    level: float = 0.95,
+) -> str:
+    """The fit in words: model, likelihood, criteria, status, and the chains. Print it.
+
+    ``errors``: what ``standard_errors`` returned, or True to find them now from the rows of the fit; with them stand
+    intervals of ``level``.
+    """
     check_is_fitted(self, "result_")
     lines = [title(self), "", *facts(facts_of(self)), ""]
     for m, (start, moves) in enumerate(zip(self.startprobs_, self.transmats_, strict=True)):
@@ -242,9 +278,37 @@ def summary(self: Any) -> str:
         lines += [f"  {a} to  {np.array2string(row, precision=3, suppress_small=True)}" for a, row in enumerate(moves)]
     if not is_exact(self):
         lines += ["", *notes(["The log-likelihood, BIC and AIC are those of a lower bound (variational inference)."])]
-    if said := warnings_of(self):
-        lines += ["", "Note", *notes(said)]
-    return "\n".join(lines)
+    end = sureness(self, errors_told(self, errors, X, {"sequence": sequence, "lengths": lengths, "time": time}), level)
+    return "\n".join([*lines, *end])
+
+
+def plot(
+    self: Any, X: Any = None, *, y: Any = None, sequence: Any = None, lengths: Any = None, time: Any = None
+) -> Figure:
+    """The moves of each chain as heat maps and, with rows, each column over time and the states of each chain.
+
+    Parameters
+    ----------
+    X : array or DataFrame (n, d), or list of arrays, optional
+        Rows; sequences are drawn one after the other.
+    y, sequence, lengths, time
+        As in ``fit``.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    check_is_fitted(self, "result_")
+    from estep.views.chains import plot_chains
+    from estep.views.words import column_names
+
+    if X is None:
+        return plot_chains(self.transmats_)
+    rows, out = explained(self, _arguments(self, X, y, sequence=sequence, lengths=lengths, time=time))
+    means, states = None, self.result_.model.structure.states_of(out.path)
+    if self.family is None:
+        means = sum(effects[own] for effects, own in zip(self.chain_effects_, states.T, strict=True))
+    return plot_chains(self.transmats_, np.asarray(rows.x), shares_of(self, out.resp), means, rows.ends, column_names(self))
 
 
 def title(self: Any) -> str:

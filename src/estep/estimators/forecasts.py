@@ -240,11 +240,6 @@ def _cdf(family: Any, params: Any, x: Array) -> Array:
     """``P(X <= x | k)``, (n, k); raises ValueError where the family has none."""
     if x.shape[1] != 1:
         raise ValueError(f"X has {x.shape[1]} columns; distribution functions are of one column")
-    own = getattr(family, "cdf", None)
-    if own is not None:
-        return np.asarray(own(params, x))
-    if set(family.names) == {"means", "covariances"}:
-        from scipy.special import ndtr
-
-        return np.asarray(ndtr((x - params.means[:, 0]) / np.sqrt(params.covariances.reshape(len(params.means)))))
-    raise ValueError(f"{type(family).__name__} has no distribution function (a method cdf(params, x))")
+    if not has_cdf(family, 0, 1):
+        raise ValueError(f"{type(family).__name__} has no distribution function (a method cdf(params, x))")
+    return cdf(family, params, x[:, 0], 0, 1)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from estep.core.memo import remembered
+from estep.data.here import brought
 from estep.data.sources import is_source
 from estep.data.unread import MOST_PATTERNS
 
@@ -45,7 +48,25 @@ def read_file(self: Any, data: Any, wanted: Sequence[int], unread: Sequence[int]
     names = _fitted_names(self, data)
     known = getattr(self, "levels_", None) or [None] * len(names)
     levels = {n: v for n, v in zip(names, known, strict=True) if v is not None}
-    return data.chosen(names, levels=levels).x
+    later = data.chosen(names, levels=levels)
+    for j, name in enumerate(names):
+        if name in later.coded and name not in levels and j not in unread:
+            raise later.refuse(name)
+    return later.x
+
+
+def table_here(data: Any, more: Sequence[str] = ()) -> Any:
+    """Rows of a file, a query or a cluster as a table in memory: what ``data`` reads, and the columns ``more``."""
+    import narwhals as nw
+
+    backend = next((name for name in ("pandas", "polars", "pyarrow") if importlib.util.find_spec(name)), None)
+    if backend is None:
+        raise ImportError(f"{data.title}: rows as a table in memory need pandas, polars or pyarrow; install one of them")
+
+    def made() -> Any:
+        return nw.from_dict(dict(brought(data, more)), backend=backend).to_native()  # type: ignore[arg-type]
+
+    return remembered(data, ("table here", tuple(more)), made)
 
 
 def _fitted_names(self: Any, data: Any) -> tuple[str, ...]:

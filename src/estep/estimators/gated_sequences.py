@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +21,15 @@ from estep.estimators import methods
 from estep.estimators.columns import own_names
 from estep.estimators.forecasts import Forecast
 from estep.estimators.gated_methods import read_covariates
-from estep.estimators.inference_methods import errors_of, intervals_of
 from estep.estimators.rows import Arguments, Rows, Target
-from estep.estimators.sequence_methods import explained, in_users_order, log_densities, rows_of_sequences
+from estep.estimators.sequence_methods import (
+    check_count,
+    explained,
+    in_users_order,
+    log_densities,
+    refuse_several,
+    rows_of_sequences,
+)
 from estep.estimators.sequences import is_list_of_sequences, read_sequences
 from estep.structures.chain_pass import Law, plan
 from estep.structures.chain_paths import best, best_several, filter_states, path_values
@@ -211,13 +218,11 @@ def decode(
     self: Any, X: Any, *, covariates: Any = None, count: int = 1, y: Any = None, labels: Any = None, **row: Any
 ) -> tuple[NDArray[np.intp], Any]:
     """The most probable path and its ``log p(x, z | g)``, as ``HMM.decode``; ``row``: sequence, lengths, time."""
-    if not isinstance(count, int | np.integer) or count < 1:
-        raise ValueError(f"count must be an integer >= 1 (how many paths), got {count!r}")
+    check_count(count)
     rows = rows_of_sequences(self, _arguments(X, y, None, labels, covariates, row))
     law, logb, ends = recursion(self, rows)
     if count > 1:
-        if len(ends) > 1:
-            raise ValueError(f"count={count}: several best paths are of one sequence, and X holds {len(ends)}; decode each")
+        refuse_several(count, rows)
         paths, several = best_several(law, logb, slice(0, rows.n), int(count))
         return (paths if rows.place is None else paths[:, rows.place]), several
     groups = plan(law.start.size, ends, np.ones(len(ends)))
@@ -309,30 +314,6 @@ def sample(self: Any, covariates: Any, *, lengths: Any = None) -> tuple[Any, NDA
     return rows, labels
 
 
-def standard_errors(
-    self: Any, X: Any, sample_weight: Any = None, method: str = "oakes", *, covariates: Any = None, **row: Any
-) -> Any:
-    """Standard errors of every parameter: a mapping from name to an array of the parameter's shape; ``row`` as in ``score``."""
-    told = _arguments(X, row.pop("y", None), sample_weight, row.pop("labels", None), covariates, row)
-    return errors_of(self, told, method, None, {})
-
-
-def confint(
-    self: Any,
-    X: Any,
-    level: float = 0.95,
-    method: str = "wald",
-    which: Any = None,
-    *,
-    sample_weight: Any = None,
-    covariates: Any = None,
-    **row: Any,
-) -> dict[str, Array]:
-    """Confidence intervals, as ``GaussianMixture.confint``; ``row`` as in ``score``."""
-    told = _arguments(X, row.pop("y", None), sample_weight, row.pop("labels", None), covariates, row)
-    return intervals_of(self, told, level, method, which, {})
-
-
 def title(self: Any) -> str:
     """The model in words."""
     result = self.result_
@@ -356,12 +337,13 @@ def plot(self: Any, X: Any = None, *, covariates: Any = None, **row: Any) -> Fig
     return plot_sequences(moves, np.asarray(rows.x), out.resp, out.path, rows.ends, column_names(self))
 
 
-def summary(self: Any, X: Any = None, *, covariates: Any = None, **row: Any) -> str:
-    """The fit in words and a table: model, likelihood, criteria, status, states. Print it."""
+def summary(
+    self: Any, X: Any = None, *, covariates: Any = None, errors: Any = None, level: float = 0.95, **row: Any
+) -> str:
+    """The fit in words and a table, as ``HMM.summary``; ``row``: covariates, sequence, lengths, time of the rows."""
     check_is_fitted(self, "result_")
-    from estep.views.table import summary_text
-
-    text = summary_text(self) if X is None else summary_text(self, X, covariates=covariates, **row)
+    told = row if covariates is None else {"covariates": covariates, **row}
+    text = methods.summary_of(self, X, told, errors, level)
     head, *parts = text.split("\n\nNote", 1)
     return "\n\nNote".join(["\n".join([head, "", *_moves_in_words(self)]), *parts])
 
@@ -370,10 +352,18 @@ def _moves_in_words(self: Any) -> list[str]:
     """A line for each move: its log-odds against staying."""
     coefs, k = self.move_coefs_, len(self.move_coefs_)
     free = [(i, j) for i in range(k) for j in range(k) if i != j and coefs[i, j].any()]
-    names = ["1", *map(str, self.covariate_names_)]
-    if not free:
-        return []
-    width = max(8, *(len(name) for name in names)) + 2
-    header = f"{'move':<8}" + "".join(f"{name:>{width}}" for name in names)
-    rows = [f"{f'{i} -> {j}':<8}" + "".join(f"{v:>{width}.4f}" for v in coefs[i, j]) for i, j in free]
-    return ["log-odds of moving against staying", header, *rows]
+    told = _logits("move", {f"{i} -> {j}": coefs[i, j] for i, j in free}, self.covariate_names_)
+    lines = ["Log-odds of a move against staying: intercept, and what a unit of each covariate adds", "", *told] if free else []
+    starts = getattr(self, "start_coefs_", None)
+    if starts is None:
+        return lines
+    told = _logits("state", {str(j): row for j, row in enumerate(starts) if row.any()}, self.covariate_names_)
+    return [*lines, "", "Log-odds of starting in a state against starting in the one left out", "", *told]
+
+
+def _logits(what: str, rows: Mapping[str, Array], covariates: Sequence[Any]) -> list[str]:
+    """Coefficients in lines, a column for the intercept and each covariate."""
+    from estep.views.layout import Row, number, table
+
+    lines = [Row(name, [number(float(v), 4) for v in values]) for name, values in rows.items()]
+    return list(table(what, ["intercept", *map(str, covariates)], lines))

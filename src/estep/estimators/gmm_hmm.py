@@ -12,6 +12,7 @@ from estep.estimators import forecasts, methods, sequence_inference, sequence_me
 from estep.estimators.hmm_starts import fit_chain
 from estep.estimators.rows import Arguments
 from estep.estimators.sequences import read_sequences
+from estep.estimators.settings import check_settings
 from estep.families.mixed import Mixed
 from estep.families.normal import Normal
 
@@ -108,6 +109,7 @@ class GMMHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
         time: Any = None,
     ) -> GMMHMM:
         """Fit to the sequences of ``X``; see ``HMM.fit``."""
+        check_settings(self)
         arguments = Arguments(X, y, sample_weight, labels, None, sequence=sequence, lengths=lengths, time=time)
         fitted: GMMHMM = fit_chain(self, arguments, Mixed(Normal(self.covariance_type), self.n_mix))
         return fitted

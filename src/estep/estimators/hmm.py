@@ -51,6 +51,8 @@ class HMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     startprob_ (k,), transmat_ (k, k), and the family's parameters
         States come in decreasing order of the share of rows they are expected to have, ``weights_`` (k,), unless init, labels,
         fixed entries or the topology give an order.
+    blank_rows_ : int
+        Steps of time that had no row, where there were any: each is a row in which everything is missing.
     converged_, status_, n_iter_, log_likelihood_, objective_, trace_, starts_, result_
         How it ended; see ``summary()``.
 

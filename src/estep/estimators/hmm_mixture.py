@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 
 from estep.core.result import Result
-from estep.estimators import class_methods, forecasts, methods, sequence_methods, streaming
+from estep.estimators import class_methods, forecasts, methods, sequence_inference, sequence_methods, streaming
+from estep.estimators import estimate_methods as estimates
 from estep.estimators.mixture_starts import mixture_starts
 from estep.estimators.rows import Arguments
 from estep.estimators.seam import Spec, fit_latent, published
-from estep.estimators.settings import check_settings
+from estep.estimators.settings import absorbing_of, check_settings
 from estep.families.normal import Normal
 from estep.families.repeated import Repeated
 from estep.structures.chain import Chain
@@ -150,7 +150,7 @@ class HMMMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
             Naming the argument, what was found and what to do.
         """
         check_settings(self)
-        absorbing = tuple(int(state) for state in np.atleast_1d(np.asarray(self.absorbing, dtype=np.intp)))
+        absorbing = absorbing_of(self)
         classes, m = self.n_components, self.n_states
         chain = Chain(self.topology, self.bandwidth, absorbing, bool(self.end), blocks=classes)
         chain.start(classes * m)
@@ -168,6 +168,11 @@ class HMMMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
         """Fitted attributes, class by class."""
         return class_methods.by_class(published(self, result), self.n_components, self.n_states, self.shared)
 
+    @property
+    def _reports(self) -> dict[str, str]:
+        """What is reported with standard errors, and after which parameter of the model its scale is chosen."""
+        return {name: "startprob" if name == "weights" else name for name in self.params_}
+
     def _count(self) -> int:
         """Number of states of a loaded mixture, all classes together."""
         return int(self.n_components * self.n_states)
@@ -181,7 +186,14 @@ class HMMMixture(CallbackSupportMixin, DensityMixin, BaseEstimator):
     sample = class_methods.sample
     bic = sequence_methods.bic
     aic = sequence_methods.aic
-    standard_errors = class_methods.standard_errors
+    standard_errors = sequence_inference.standard_errors
+    confint = sequence_inference.confint
+    diagnose = sequence_inference.diagnose
+    influence = sequence_inference.influence
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
     summary = class_methods.summary
     title = property(class_methods.title)
     plot = class_methods.plot

@@ -19,7 +19,7 @@ from estep.engine.restart import Start
 from estep.estimators.mixed_starts import mixed_starts
 from estep.estimators.rows import Arguments
 from estep.estimators.seam import Spec, fit_latent
-from estep.estimators.settings import check_settings
+from estep.estimators.settings import absorbing_of, check_settings
 from estep.estimators.starts import Task, starts_of
 from estep.families.mixed import Mixed
 from estep.models.latent import Latent, LatentParams
@@ -31,7 +31,7 @@ from estep.structures.iid import Iid
 def fit_chain(self: Any, arguments: Arguments, family: Any) -> Any:
     """Fit a chain of ``family`` rows with the settings of ``self``, an estimator of sequences."""
     check_settings(self)
-    absorbing = tuple(int(state) for state in np.atleast_1d(np.asarray(self.absorbing, dtype=np.intp)))
+    absorbing = absorbing_of(self)
     chain = Chain(self.topology, self.bandwidth, absorbing, bool(self.end))
     chain.start(self.n_states)
     spec = Spec(family, self.n_states, structure=chain, argument="n_states", starts=hmm_starts)
@@ -70,7 +70,8 @@ def _with_moves(model: Latent, make: Callable[[], Any]) -> Callable[[], Any]:
     def made() -> Any:
         params = LatentParams(model.structure.start(model.k), make().family)
         support = model.support(params)
-        return dataclasses.replace(params, structure=support.unpack(support.pack(params), params).structure)
+        with np.errstate(invalid="ignore"):  # a zero of the family has no coordinate; only the structure is read
+            return dataclasses.replace(params, structure=support.unpack(support.pack(params), params).structure)
 
     return made
 

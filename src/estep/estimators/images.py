@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from estep.core.record import Array
 from estep.estimators.fitting import seed_of
 from estep.estimators.mixture import GaussianMixture
+from estep.inference.words import keywords_of
 
 SAMPLE = 20_000
 
@@ -117,6 +118,9 @@ def segment_image(
     colour, solid = _read(image)
     if not isinstance(places, int | float) or not np.isfinite(places) or places < 0:
         raise ValueError(f"places must be a number >= 0, got {places!r}")
+    known = keywords_of(GaussianMixture.__init__, "self", "n_components", "covariance_type", "random_state")
+    if strange := [name for name in settings if name not in known]:
+        raise TypeError(f"segment_image takes no {strange[0]!r}; besides its own it takes {', '.join(known)}")
     if not isinstance(sample, int | np.integer) or sample < n_segments:
         raise ValueError(f"sample must be an integer >= n_segments, got {sample!r}")
     rows = colour.reshape(-1, colour.shape[2])
@@ -159,7 +163,10 @@ def _read(image: Any) -> tuple[Array, NDArray[np.bool_]]:
         raise ValueError(f"image holds {pixels.dtype}; expected whole numbers 0..255 or fractions 0..1")
     scaled = pixels.astype(float) / (255.0 if pixels.dtype.kind in "ui" else 1.0)
     if not np.isfinite(scaled).all() or scaled.min() < 0 or scaled.max() > 1:
-        found = f"{np.nanmin(pixels):g} to {np.nanmax(pixels):g}"
+        if np.isnan(scaled).any():
+            holes = int(np.isnan(scaled).sum())
+            raise ValueError(f"image has no value (NaN) in {holes} places; fill them in, or make these pixels transparent")
+        found = f"{pixels.min():g} to {pixels.max():g}"
         raise ValueError(f"image holds values from {found}; expected whole numbers 0..255 or fractions 0..1")
     solid = scaled[:, :, 3] > 0 if scaled.shape[2] == 4 else np.ones(scaled.shape[:2], dtype=bool)
     if not solid.any():

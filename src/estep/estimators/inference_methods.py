@@ -17,19 +17,23 @@ from estep.core.record import Array
 from estep.estimators.bootstrap_methods import BOOTSTRAP_INTERVALS, bootstrap_errors
 from estep.estimators.bounds import bounds_of
 from estep.estimators.clusters import clusters_of
-from estep.estimators.methods import _noisy
-from estep.estimators.rows import Arguments, Target
-from estep.estimators.seam import published, read, worth_collapsing
+from estep.estimators.rows import Arguments
+from estep.estimators.seam import published, read_seen, worth_collapsing
 from estep.estimators.warnings import ConvergenceWarning
 from estep.inference import errors as asymptotic
 from estep.inference import hypotheses
+from estep.inference.bootstrap import Bootstrap
 from estep.inference.errors import Errors
 from estep.inference.hypotheses import ChiSquared
 from estep.inference.information import METHODS
-from estep.inference.intervals import INTERVALS
+from estep.inference.intervals import INTERVALS, quantile
+from estep.inference.words import keywords_of, known_options, known_word
 
 OTHER_METHODS: dict[str, Callable[..., Any]] = {"bootstrap": bootstrap_errors}
 """More methods of ``standard_errors``, which refit (bootstraps): name -> function of (estimator, arguments, **options)."""
+FIRST = ("errors", "level", "which")
+SAME = 1e-7
+"""Relative gap below which two log-likelihoods belong to the same rows."""
 OTHER_INTERVALS: dict[str, Callable[..., dict[str, Array]]] = {**BOOTSTRAP_INTERVALS}
 """More methods of ``confint``: name -> function of (estimator, arguments, level, which, **options)."""
 
@@ -37,14 +41,13 @@ OTHER_INTERVALS: dict[str, Callable[..., dict[str, Array]]] = {**BOOTSTRAP_INTER
 def errors_of(self: Any, arguments: Arguments, method: str, clusters: Any, options: Mapping[str, Any]) -> Any:
     """Standard errors by ``method`` of all that a user gave for the rows."""
     check_is_fitted(self, "result_")
-    if method in OTHER_METHODS:
-        return OTHER_METHODS[method](self, arguments, clusters=clusters, **options)
-    if method not in METHODS:
-        raise ValueError(f"method={method!r} is unknown; choose one of {[*METHODS, *OTHER_METHODS]}")
-    if options:
-        raise TypeError(f"method={method!r} takes no {sorted(options)[0]!r}")
+    known_word(method, [*METHODS, *OTHER_METHODS])
+    other = OTHER_METHODS.get(method)
+    known_options(method, options, keywords_of(other, "self", "arguments") if other else ("clusters",))
+    if other:
+        return other(self, arguments, clusters=clusters, **options)
     model = self.result_.model
-    rows = read(self, arguments, Target(model.family, model.k, model.k - int(_noisy(self))), reset=False)
+    rows = read_seen(self, arguments)
     codes = None if clusters is None else clusters_of(clusters, rows)
     few = rows.distinct() if codes is None and worth_collapsing(model.family, rows) else rows
     found = asymptotic.standard_errors(
@@ -57,8 +60,27 @@ def errors_of(self: Any, arguments: Arguments, method: str, clusters: Any, optio
         like=getattr(self, "_reports", {}),
         quiet=True,
     )
+    found = _told_of_other_rows(found, self.result_)
     asymptotic.tell(found, 5, ConvergenceWarning)
     return found
+
+
+def _told_of_other_rows(found: Errors, result: Any) -> Errors:
+    """Where something is amiss, whether that is because the rows are not those of the fit: said first."""
+    if not found.cautions or not (words := other_rows(found, result)):
+        return found
+    return dataclasses.replace(found, cautions=(words, *found.cautions), notes=(words, *found.notes))
+
+
+def other_rows(found: Errors, result: Any) -> str:
+    """What to say where standard errors are of other rows than those of the fit; "" where they are of the same."""
+    here, fitted = (found.point.n, found.point.loglik), (result.n, result.loglik)
+    if np.allclose(here, fitted, rtol=SAME, atol=SAME):
+        return ""
+    return (
+        f"these are not the rows of the fit, or come without its weights or labels: their log-likelihood is {here[1]:.6g} with "
+        f"weight {here[0]:g}, the fit's was {fitted[1]:.6g} with {fitted[0]:g}; give those of the fit"
+    )
 
 
 def reported(self: Any, params: Any) -> dict[str, Array]:
@@ -75,14 +97,33 @@ def intervals_of(
 ) -> dict[str, Array]:
     """Intervals by ``method`` of all that a user gave for the rows."""
     settings = dict(settings)
-    if method in OTHER_INTERVALS:
-        check_is_fitted(self, "result_")
+    check_is_fitted(self, "result_")
+    known_word(method, [*INTERVALS, *OTHER_INTERVALS])
+    refits = method in OTHER_INTERVALS
+    taken = keywords_of(bootstrap_errors, "self", "arguments") if refits else keywords_of(INTERVALS[method], *FIRST)
+    known_options(method, settings, ["level", "which", "errors", *taken, *(() if refits else ("clusters",))])
+    if refits:
         return OTHER_INTERVALS[method](self, arguments, level, which, **settings)
-    if method not in INTERVALS:
-        raise ValueError(f"method={method!r} is unknown; choose one of {[*INTERVALS, *OTHER_INTERVALS]}")
     errors, clusters = settings.pop("errors", "oakes"), settings.pop("clusters", None)
+    if not isinstance(errors, Errors):
+        known_word(errors, METHODS, "errors", ", or give what standard_errors returned")
+    quantile(level)
     found = errors if isinstance(errors, Errors) else errors_of(self, arguments, errors, clusters, {})
     return INTERVALS[method](found, level, which, **settings)
+
+
+def errors_told(self: Any, errors: Any, X: Any, row: Mapping[str, Any]) -> Any:
+    """The standard errors that ``errors`` of a summary asks for: given, found now from ``X`` (True, or a method), or none."""
+    if errors is None or errors is False:
+        return None
+    if isinstance(errors, Errors | Bootstrap):
+        return errors
+    if errors is not True:
+        known_word(errors, [*METHODS, *OTHER_METHODS], "errors", ", True, or what standard_errors returned")
+    if X is None:
+        words = f"errors={errors!r} finds standard errors from the rows of the fit"
+        raise ValueError(f"{words}; give X, or errors=fit.standard_errors(X)")
+    return self.standard_errors(X, **row, **({} if errors is True else {"method": errors}))
 
 
 def standard_errors(
@@ -335,6 +376,6 @@ def score_test(
     check_is_fitted(restricted, "result_")
     arguments = Arguments(X, y, sample_weight, **keywords)
     model = restricted.result_.model
-    rows = read(restricted, arguments, Target(model.family, model.k, model.k - int(_noisy(restricted))), reset=False)
+    rows = read_seen(restricted, arguments)
     few = rows.distinct() if worth_collapsing(model.family, rows) else rows
     return hypotheses.score_test(model, few.data(restricted.n_jobs), restricted.result_.params, release, method)

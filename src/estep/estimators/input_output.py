@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 
-from estep.estimators import gated_sequences, methods, streaming
+from estep.estimators import estimate_methods as estimates
+from estep.estimators import gated_inference, gated_sequences, methods, streaming
 from estep.estimators.gated_methods import names_of_covariates
 from estep.estimators.hmm_starts import hmm_starts
 from estep.estimators.rows import Arguments
 from estep.estimators.seam import Spec, fit_latent
-from estep.estimators.settings import check_settings
+from estep.estimators.settings import absorbing_of, check_settings
 from estep.families.normal import Normal
 from estep.structures.gated_chain import GatedChain
 
@@ -146,7 +146,7 @@ class InputOutputHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
             Naming the argument, what was found and what to do.
         """
         check_settings(self)
-        absorbing = tuple(int(state) for state in np.atleast_1d(np.asarray(self.absorbing, dtype=np.intp)))
+        absorbing = absorbing_of(self)
         told = Arguments(X, y, sample_weight, labels, None, None, covariates, sequence, lengths, time)
         own = gated_sequences.with_own_columns(told).covariates
         names = () if own is None else names_of_covariates(gated_sequences.end_to_end(own))
@@ -168,8 +168,14 @@ class InputOutputHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     bic = gated_sequences.bic
     aic = gated_sequences.aic
     icl = gated_sequences.icl
-    standard_errors = gated_sequences.standard_errors
-    confint = gated_sequences.confint
+    standard_errors = gated_inference.standard_errors
+    confint = gated_inference.confint
+    diagnose = gated_inference.diagnose
+    influence = gated_inference.influence
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
     summary = gated_sequences.summary
     title = property(gated_sequences.title)
     plot = gated_sequences.plot

@@ -12,12 +12,14 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from estep.core.assign import SOFT
 from estep.engine.restart import Start
 from estep.engine.visit import total
-from estep.estimators import markov_methods, methods, sequence_methods, streaming
+from estep.estimators import estimate_methods as estimates
+from estep.estimators import markov_methods, methods, sequence_inference, sequence_methods, streaming
 from estep.estimators.rows import Arguments, Rows
 from estep.estimators.seam import Spec, fit_latent
 from estep.estimators.settings import check_settings
 from estep.estimators.starts import Task
 from estep.families.observed import Observed, ObservedParams
+from estep.inference.check_moves import unleft
 from estep.models.latent import Latent, LatentParams
 from estep.structures.chain import Chain, ChainParams
 from estep.structures.topology import moves_allowed, starts_allowed
@@ -125,7 +127,7 @@ class MarkovChain(CallbackSupportMixin, DensityMixin, BaseEstimator):
         ----------
         X : states, list of sequences of states, or table
             Labels: text, whole numbers or booleans; None and NaN are missing. A list of lists or arrays holds a sequence each,
-            anything else is one sequence unless the arguments below say more.
+            anything else is one sequence unless the arguments below say more. Rows of a file or a cluster are brought here.
         y : None
             Not used.
         sample_weight : array (s,) or (n,), or None
@@ -161,11 +163,7 @@ class MarkovChain(CallbackSupportMixin, DensityMixin, BaseEstimator):
 
     def _warn_of_unleft(self) -> None:
         """Say which states were never left, though they may be and nothing else says how."""
-        prior, held = self.result_.model.prior, np.full(self.transmat_.shape, np.nan)
-        imagined = np.zeros(held.shape) if prior is None else prior.structure.pairs
-        fixed = np.asarray((self.fixed or {}).get("transmat", held), dtype=float)
-        free = (moves_allowed(self.result_.model.structure, len(held)) & np.isnan(fixed)).sum(axis=1) > 1
-        never = free & ((self.counts_ + imagined).sum(axis=1) <= 0)
+        never = unleft(self.result_.model, self.result_.params, self.counts_)
         if never.any():
             names = ", ".join(map(repr, self.states_[never].tolist()))
             warnings.warn(
@@ -193,8 +191,14 @@ class MarkovChain(CallbackSupportMixin, DensityMixin, BaseEstimator):
     long_run = markov_methods.long_run
     absorption = markov_methods.absorption
     hitting = markov_methods.hitting
-    standard_errors = markov_methods.standard_errors
-    confint = markov_methods.confint
+    standard_errors = sequence_inference.standard_errors
+    confint = sequence_inference.confint
+    diagnose = sequence_inference.diagnose
+    influence = sequence_inference.influence
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
     summary = markov_methods.summary
     title = property(markov_methods.title)
     plot = markov_methods.plot

@@ -17,8 +17,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from estep.core.record import Array
 from estep.data.layout import is_missing
-from estep.estimators.columns import coded, levels_of, table_of
-from estep.estimators.inference_methods import errors_of, intervals_of
+from estep.data.sources import is_source
+from estep.estimators.columns import coded, levels_of, refuse_mixed, table_of
+from estep.estimators.from_file import table_here
+from estep.estimators.inference_methods import errors_told
 from estep.estimators.rows import Arguments, Rows, Target
 from estep.estimators.sequence_methods import explained, in_users_order, law_of, log_densities, rows_of_sequences
 from estep.estimators.sequences import joined_of, read_sequences
@@ -78,7 +80,10 @@ def _held(values: list[Any]) -> NDArray[Any]:
 
 def labels_of(arguments: Arguments) -> tuple[Arguments, Any]:
     """Arguments end to end, and the states of all rows: floats where all are numbers, else a list of text and None."""
-    joined = joined_of(dataclasses.replace(arguments, X=arranged_states(arguments.X)))
+    X = table_of(arguments.X)
+    if is_source(X):
+        X = table_here(X, [name for name in (arguments.sequence, arguments.time) if isinstance(name, str)])
+    joined = joined_of(dataclasses.replace(arguments, X=arranged_states(X)))
     if _has_names(joined.X):
         import narwhals as nw
 
@@ -93,6 +98,7 @@ def labels_of(arguments: Arguments) -> tuple[Arguments, Any]:
     told = [None if is_missing(v) else v for v in values]
     if all(isinstance(v, bool | int | float | np.number | np.bool_) for v in told if v is not None):
         return joined, np.array([np.nan if v is None else float(v) for v in told])
+    refuse_mixed(told, "X")
     return joined, [None if v is None else str(v) for v in told]
 
 
@@ -104,6 +110,9 @@ def learned_states(self: Any, arguments: Arguments) -> NDArray[Any]:
         raise ValueError("X holds no state at all: every row is missing; give rows with states")
     if self.states is None:
         return np.unique(seen).astype(int) if _whole(seen) else levels_of(values, None, "X")
+    if isinstance(self.states, str) or not np.iterable(self.states):
+        raise TypeError(f"states must be None or a list of the states, in their order, got {self.states!r}")
+    refuse_mixed(list(self.states), "states")
     found = levels_of(values, list(self.states), "states")
     if len(set(found.tolist())) != len(found) or found.size == 0:
         raise ValueError(f"states must name each state once, got {list(self.states)!r}")
@@ -125,8 +134,10 @@ def places(self: Any, named: Any) -> list[int]:
 
 
 def read(self: Any, arguments: Arguments, target: Target, *, reset: bool) -> Rows:
-    """Codes of the states of all sequences, in the order of ``states_``."""
-    joined, values = labels_of(arguments)
+    """Codes of the states of all sequences, in the order of ``states_``; ``y`` is not used."""
+    if arguments.labels is not None:
+        raise ValueError("labels: states are what X shows; give them in X, None where unknown")
+    joined, values = labels_of(dataclasses.replace(arguments, y=None))
     codes = coded(values, self.states_, "X", "state")[:, None]
     return read_sequences(self, dataclasses.replace(joined, X=codes), target, reset=reset)
 
@@ -206,10 +217,7 @@ def sample(self: Any, n_samples: int = 1, *, lengths: Any = None) -> NDArray[Any
 def square(self: Any) -> Array:
     """The transition matrix (k, k), or with ``end`` (k + 1, k + 1), the ending as a last state that is never left."""
     check_is_fitted(self, "result_")
-    moves = np.asarray(self.transmat_)
-    if moves.shape[0] == moves.shape[1]:
-        return moves
-    return np.vstack([moves, np.eye(1, moves.shape[1], moves.shape[0])])
+    return markov.square(self.transmat_)
 
 
 def names(self: Any) -> list[Any]:
@@ -271,41 +279,6 @@ def hitting(self: Any, target: Any) -> markov.Hitting:
     return markov.hitting(square(self), [known.index(state) for state in asked])
 
 
-def standard_errors(
-    self: Any,
-    X: Any,
-    sample_weight: Any = None,
-    method: str = "oakes",
-    *,
-    sequence: Any = None,
-    lengths: Any = None,
-    time: Any = None,
-) -> Any:
-    """Standard errors of ``startprob`` and ``transmat``, from the rows of the fit; missing states widen them.
-
-    Where no state is missing those of moves are ``sqrt(p (1 - p) / n_i)``, n_i being the moves from state i.
-    """
-    return errors_of(self, Arguments(X, None, sample_weight, None, None, None, None, sequence, lengths, time), method, None, {})
-
-
-def confint(
-    self: Any,
-    X: Any,
-    level: float = 0.95,
-    method: str = "wald",
-    which: Any = None,
-    *,
-    sample_weight: Any = None,
-    sequence: Any = None,
-    lengths: Any = None,
-    time: Any = None,
-    **settings: Any,
-) -> dict[str, Array]:
-    """Confidence intervals of ``startprob`` and ``transmat``: arrays with lower and upper end on a last axis."""
-    arguments = Arguments(X, None, sample_weight, None, None, None, None, sequence, lengths, time)
-    return intervals_of(self, arguments, level, method, which, settings)
-
-
 def plot(self: Any) -> Figure:
     """The transition diagram: states, moves, and the null state from which sequences begin.
 
@@ -327,11 +300,24 @@ def title(self: Any) -> str:
     return f"Markov chain, {k} state{'s' if k != 1 else ''}{moves}{', with an end' if structure.end else ''}"
 
 
-def summary(self: Any) -> str:
-    """The fit in words and a table: likelihood, criteria, classes, moves. Print it."""
+def summary(
+    self: Any,
+    X: Any = None,
+    *,
+    sequence: Any = None,
+    lengths: Any = None,
+    time: Any = None,
+    errors: Any = None,
+    level: float = 0.95,
+) -> str:
+    """The fit in words and a table: likelihood, criteria, classes, moves. Print it.
+
+    ``errors``: what ``standard_errors`` returned, or True to find them now from the rows of the fit; with them stand
+    intervals of ``level``.
+    """
     check_is_fitted(self, "result_")
     from estep.views.layout import Row, facts, table
-    from estep.views.table import facts_of
+    from estep.views.table import facts_of, sureness
 
     told, known = dict(facts_of(self)), [str(name) for name in names(self)]
     wanted = ("n", "log-likelihood", "objective", "free parameters", "BIC", "AIC")
@@ -347,4 +333,5 @@ def summary(self: Any) -> str:
         Row(str(state), [f"{self.startprob_[i]:.4f}", *(f"{p:.4f}" for p in self.transmat_[i])])
         for i, state in enumerate(self.states_)
     ]
-    return "\n".join([*lines, *table("from", header, shown)])
+    end = sureness(self, errors_told(self, errors, X, {"sequence": sequence, "lengths": lengths, "time": time}), level)
+    return "\n".join([*lines, *table("from", header, shown), *end])

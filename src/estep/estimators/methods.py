@@ -18,6 +18,7 @@ from estep.core.record import Array
 from estep.core.rows import is_elsewhere
 from estep.estimators.rows import Arguments, Rows, Target, read_groups
 from estep.estimators.seam import read, worth_collapsing
+from estep.estimators.settings import require_integer
 
 
 def explain(self: Any, arguments: Arguments) -> tuple[Rows, Explained]:
@@ -105,8 +106,7 @@ def sample(self: Any, n_samples: int = 1, *, by: Any = None) -> tuple[Any, NDArr
     ``by``, after a fit with groups: the group of each row (n_samples,), or one for all of them.
     """
     check_is_fitted(self, "result_")
-    if not isinstance(n_samples, int | np.integer) or n_samples < 1:
-        raise ValueError(f"n_samples must be an integer >= 1, got {n_samples!r}")
+    require_integer(n_samples, "n_samples")
     from sklearn.utils import check_random_state
 
     groups = np.full(n_samples, by) if by is not None and np.ndim(by) == 0 else by
@@ -126,28 +126,35 @@ def fit_predict(
     return np.asarray(self.predict(X, y=y, labels=labels, **row))
 
 
-def summary(self: Any, X: Any = None, *, by: Any = None, errors: Any = None, level: float = 0.95) -> str:
+def summary(self: Any, X: Any = None, y: Any = None, *, errors: Any = None, level: float = 0.95, **row: Any) -> str:
     """The fit in words and a table: model, likelihood, criteria, status, components. Print it.
 
     Parameters
     ----------
-    X, by
-        The rows of the fit and their groups: add what only rows tell (ICL, missing entries).
-    errors : Errors, True or None
-        Adds standard errors and intervals: what ``standard_errors`` returned, or True to find them now from ``X``.
+    X, y, **row
+        The rows of the fit, with what ``score`` takes beside them (``by``, ``labels``, ...): add what only rows tell (ICL,
+        missing entries).
+    errors : Errors, str, True or None
+        Adds standard errors and intervals: what ``standard_errors`` returned, or its ``method``, or True, to find them from X.
     level : float
         Of the intervals.
     """
     check_is_fitted(self, "result_")
+    return summary_of(self, X, row if y is None else {"y": y, **row}, errors, level)
+
+
+def summary_of(self: Any, X: Any, row: dict[str, Any], errors: Any, level: float) -> str:
+    """``summary`` of all that a user gave for the rows."""
+    from estep.estimators.inference_methods import errors_told
+    from estep.inference.words import keywords_of
     from estep.views.table import summary_text
 
-    row = {} if by is None else {"by": by}
-    if errors is True:
-        if X is None:
-            words = "errors=True finds standard errors from the rows of the fit"
-            raise ValueError(f"{words}; give X, or errors=fit.standard_errors(X)")
-        errors = self.standard_errors(X, **row)
-    return summary_text(self, X, errors=errors or None, level=level, **row)
+    taken = keywords_of(type(self).score_samples, "self", "X")
+    if strange := [name for name in row if name not in taken]:
+        raise TypeError(f"summary takes no {strange[0]!r}; it takes X, {', '.join(taken)}, errors, level")
+    if row and X is None:
+        raise ValueError(f"summary: {next(iter(row))} is given without X; give the rows of the fit too")
+    return summary_text(self, X, errors=errors_told(self, errors, X, row), level=level, **row)
 
 
 def save(self: Any, path: Any, classes: Any = ()) -> None:

@@ -21,6 +21,7 @@ from estep.estimators import methods
 from estep.estimators.columns import table_of
 from estep.estimators.responses import columns_at, read_design, read_offset, read_response
 from estep.estimators.rows import Arguments, Rows, Target, rows_of
+from estep.estimators.seam import require_responses
 
 
 def read(self: Any, arguments: Arguments, target: Target, *, reset: bool) -> Rows:
@@ -127,7 +128,7 @@ def score(
     self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None, offset: Any = None, by: Any = None
 ) -> float:
     """Mean log-likelihood of the responses per unit weight, in nats (not R^2: this is a regressor with a likelihood)."""
-    rows, out = methods.explain(self, Arguments(X, y, sample_weight, labels, by, offset))
+    rows, out = _explained(self, Arguments(X, y, sample_weight, labels, by, offset))
     return _total(rows, out.log_density) / rows.total
 
 
@@ -135,14 +136,14 @@ def bic(
     self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None, offset: Any = None, by: Any = None
 ) -> float:
     """Bayesian information criterion, ``-2 L + p log n``; lower is better."""
-    return _bic(self, *methods.explain(self, Arguments(X, y, sample_weight, labels, by, offset)))
+    return _bic(self, *_explained(self, Arguments(X, y, sample_weight, labels, by, offset)))
 
 
 def aic(
     self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None, offset: Any = None, by: Any = None
 ) -> float:
     """Akaike information criterion, ``-2 L + 2 p``; lower is better."""
-    rows, out = methods.explain(self, Arguments(X, y, sample_weight, labels, by, offset))
+    rows, out = _explained(self, Arguments(X, y, sample_weight, labels, by, offset))
     return -2.0 * _total(rows, out.log_density) + 2.0 * float(self.result_.n_free)
 
 
@@ -150,7 +151,7 @@ def icl(
     self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None, offset: Any = None, by: Any = None
 ) -> float:
     """Integrated completed likelihood at the most probable components, ``bic - 2 sum_i log max_k r_ik``; lower is better."""
-    rows, out = methods.explain(self, Arguments(X, y, sample_weight, labels, by, offset))
+    rows, out = _explained(self, Arguments(X, y, sample_weight, labels, by, offset))
     return _bic(self, rows, out) - 2.0 * _total(rows, np.log(out.resp.max(axis=1)))
 
 
@@ -158,7 +159,7 @@ def icl_entropy(
     self: Any, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None, offset: Any = None, by: Any = None
 ) -> float:
     """Integrated completed likelihood with the full entropy, ``bic - 2 sum_i sum_k r_ik log r_ik``; lower is better."""
-    rows, out = methods.explain(self, Arguments(X, y, sample_weight, labels, by, offset))
+    rows, out = _explained(self, Arguments(X, y, sample_weight, labels, by, offset))
     safe = np.where(out.resp > 0, out.resp, 1.0)
     return _bic(self, rows, out) - 2.0 * _total(rows, (safe * np.log(safe)).sum(axis=1))
 
@@ -185,6 +186,13 @@ def save(self: Any, path: Any, classes: Any = ()) -> None:
             "fit on it and save that fit"
         )
     methods.save(self, path, classes)
+
+
+def _explained(self: Any, arguments: Arguments) -> tuple[Rows, Explained]:
+    """Rows with responses, and what the fit says of each; raises ValueError where ``y`` was left out."""
+    rows, out = methods.explain(self, arguments)
+    require_responses(rows, arguments)
+    return rows, out
 
 
 def _total(rows: Rows, values: Array) -> float:

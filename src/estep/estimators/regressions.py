@@ -73,6 +73,7 @@ class MixtureOfRegressions(CallbackSupportMixin, BaseEstimator):
         Number of regressions.
     formula : str or None
         Such as ``"y ~ a + log(b)"`` on a DataFrame (needs the extra ``estep[formula]``); its intercept counts.
+        Rows of a file or a cluster are brought here for it, as one table.
     intercept : bool
         Whether each component has an intercept, where there is no formula.
     ridge : float

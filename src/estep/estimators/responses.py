@@ -18,7 +18,9 @@ from sklearn.utils.validation import column_or_1d
 
 from estep.core.record import Array
 from estep.data.layout import is_missing
+from estep.data.sources import is_source
 from estep.estimators.columns import column_names, own_names, plain, read_matrix
+from estep.estimators.from_file import table_here
 from estep.families.normal_shapes import numbers
 
 SHOWN = 5
@@ -83,6 +85,8 @@ def _table(X: Any, argument: str) -> Any:
     """``X`` as a pandas table; raises ValueError where it has no columns by name."""
     import narwhals as nw
 
+    if is_source(X):
+        X = table_here(X)
     if not nw.dependencies.is_into_dataframe(X):
         raise ValueError(f"{argument} names columns, so X must be a DataFrame, got {type(X).__name__}")
     return nw.from_native(X, eager_only=True).to_pandas()

@@ -85,6 +85,15 @@ class Rows:
         return self.n if self.member is None and self.kept is None else len(self.member if self.kept is None else self.kept)  # type: ignore[arg-type]
 
     @property
+    def blanks(self) -> int:
+        """Rows that the user did not give: steps of time without one."""
+        if self.place is None:
+            return 0
+        blank = np.ones(self.n if self.kept is None else len(self.kept), dtype=bool)
+        blank[self.place] = False
+        return int((blank if self.kept is None else blank[self.kept]).sum())
+
+    @property
     def d(self) -> int:
         """Number of columns: of the first part, where there are several."""
         return int((self.x[0] if isinstance(self.x, tuple) else self.x).shape[1])
@@ -231,7 +240,10 @@ def read_weight(sample_weight: Any, n: int) -> Array | None:
 
 
 def require_enough(rows: Rows, k: int, argument: str) -> None:
-    """Raise ValueError when there are fewer rows, or fewer distinct rows, than components, or only one row."""
+    """Raise ValueError when there are fewer rows, or fewer distinct rows, than components, or only one row.
+
+    Of sequences rows need not differ: states are told apart by their moves as well.
+    """
     n = rows.n
     if n < 2:
         raise ValueError(
@@ -240,7 +252,7 @@ def require_enough(rows: Rows, k: int, argument: str) -> None:
     if n < k:
         found = f"{argument}={k} but X has only {n} rows (n_samples = {n})"
         raise ValueError(f"{found}; lower {argument} to at most {n} or bring more rows")
-    if is_sparse(rows.x):
+    if is_sparse(rows.x) or rows.ends is not None:
         return
     for look in (min(DISTINCT_LOOK, n), n):
         if (different := _different(take(rows.x, slice(0, look)))) >= k:

@@ -137,6 +137,8 @@ class SaturatedMultinomial(CallbackSupportMixin, DensityMixin, BaseEstimator):
         table = _as_table(X)
         rows = read_rows(self, Arguments(table, None, sample_weight), TARGET, reset=True)
         names, rows = column_names(table), rows.distinct()
+        if (blank := np.isnan(rows.x).all(axis=0)).any():
+            raise ValueError(f"X: column {names[int(np.argmax(blank))]!r} has no observed value; drop it or supply data for it")
         model = self._model(rows, names)
         start = self._begin(model)
         self._refuse_impossible(model, start, rows, names)
@@ -260,6 +262,8 @@ class SaturatedMultinomial(CallbackSupportMixin, DensityMixin, BaseEstimator):
         levels = tuple(len(found) for found in self.levels_)
         if 0 in levels:
             raise ValueError(f"X: column {names[levels.index(0)]!r} has no observed value, so it has no levels; drop it")
+        if self.margins is not None and not np.iterable(self.margins):
+            raise ValueError(f"margins: expected sequences of columns such as [(0, 1), (1, 2)], found {self.margins!r}")
         margins = () if self.margins is None else tuple(self._columns(m, "margins", names) for m in self.margins)
         alpha = np.asarray(1.0 if self.prior is None else numbers(self.prior, "prior"))
         whole = math.prod(levels) <= WHOLE_TABLE

@@ -38,7 +38,7 @@ from estep.start.plan import rule_names
 from estep.structures.grouped import Grouped
 from estep.structures.iid import Iid
 
-__all__ = ["Arguments", "Spec", "fit_latent", "published", "read", "worth_collapsing"]
+__all__ = ["Arguments", "Spec", "fit_latent", "published", "read", "read_seen", "require_responses", "worth_collapsing"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +71,23 @@ def read(self: Any, arguments: Arguments, target: Target, *, reset: bool) -> Row
     return rows
 
 
+def read_seen(self: Any, arguments: Arguments) -> Rows:
+    """The rows of a fitted estimator for what is said of the fit: those of a regression have responses. Raises ValueError."""
+    model, noisy = self.result_.model, getattr(self, "noise", False) is not False
+    rows = read(self, arguments, Target(model.family, model.k, model.k - int(noisy)), reset=False)
+    require_responses(rows, arguments)
+    return rows
+
+
+def require_responses(rows: Rows, arguments: Arguments) -> None:
+    """Raise ValueError where rows are regressed, ``y`` was left out and no response came with X."""
+    response = rows.x[1] if isinstance(rows.x, tuple) and len(rows.x) > 1 else None
+    if arguments.y is not None or not isinstance(response, np.ndarray) or response.dtype.kind != "f":
+        return
+    if response.size and np.isnan(response).all():
+        raise ValueError("y is missing: likelihoods are those of the responses given X; give y, the responses of these rows")
+
+
 def _refuse_negative(x: Any, family: str) -> None:
     """Raise ValueError where a matrix holds a value below zero."""
     values = x.data if is_sparse(x) else x
@@ -81,9 +98,10 @@ def _refuse_negative(x: Any, family: str) -> None:
 
 
 def _check_names(self: Any, family: Any) -> None:
-    """Raise where a family is a class or a text, or where ``init`` names no rule, whatever the number of components."""
-    if isinstance(family, type | str):
-        what = f"the class {family.__name__}" if isinstance(family, type) else f"the text {family!r}"
+    """Raise where a family is a class or plain data, or where ``init`` names no rule, whatever the number of components."""
+    if isinstance(family, type | str | int | float | tuple | list | dict) or family is None:
+        plain = "text" if isinstance(family, str) else type(family).__name__
+        what = f"the class {family.__name__}" if isinstance(family, type) else f"the {plain} {family!r}"
         name = family.__name__ if isinstance(family, type) else "Poisson"
         raise TypeError(f"family is {what}; give an instance, such as {name}()")
     if isinstance(self.init, str):
@@ -100,6 +118,9 @@ def fit_latent(self: Any, arguments: Arguments, spec: Spec) -> Any:
         family = family.by_name(own_names(arguments.X))
     read_as = Target(family, k, spec.k)
     rows = read(self, arguments, read_as, reset=True)
+    self.__dict__.pop("blank_rows_", None)
+    if rows.blanks:
+        self.blank_rows_ = rows.blanks
     if not spec.few:
         require_enough(rows, spec.k, spec.argument)
     _note_supervised(self, rows, spec.k)
@@ -113,7 +134,8 @@ def fit_latent(self: Any, arguments: Arguments, spec: Spec) -> Any:
     model = Latent(structure, family, k).bind(data)
     model = dataclasses.replace(model, constraints=constraints_of(model, rows.d, _setting(self, spec, "fixed"), self.tied))
     with watcher(self, arguments.X, arguments.y, lambda state: _passing(self, model, state)) as watch:
-        result = solve(_task(self, model, rows, data, spec, watch))
+        task = _task(self, model, rows, data, spec, watch)
+        result = _cautioned(self, solve(task), task)
     if isinstance(self.init, str) and rows.allowed is None and not model.constraints and not _orders(self.prior):
         result = in_order(result, result.model.k - int(spec.noise))
     for name, value in published(self, dataclasses.replace(result, state=None)).items():
@@ -123,6 +145,15 @@ def fit_latent(self: Any, arguments: Arguments, spec: Spec) -> Any:
             setattr(self, name, value)
     warn_of(result, type(self).__name__)
     return self
+
+
+def _cautioned(self: Any, result: Result, task: Task) -> Result:
+    """The result, with what the variant says of rows that it is not made for."""
+    ask = getattr(task.variant.visit, "caution", None)
+    words, slower = ask(task.data.n_rows, task.rows.d) if ask else ("", False)
+    if slower:
+        warnings.warn(f"{type(self).__name__}: {words}", UserWarning, stacklevel=5)
+    return dataclasses.replace(result, account=(*result.account, ("mind", words))) if words else result
 
 
 def _task(self: Any, model: Latent, rows: Rows, data: Any, spec: Spec, watch: Any) -> Task:

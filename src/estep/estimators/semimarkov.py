@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 
 from estep.core.record import Array
+from estep.estimators import estimate_methods as estimates
 from estep.estimators import (
     forecasts,
     methods,
@@ -23,7 +23,7 @@ from estep.estimators.rows import Arguments
 from estep.estimators.seam import Spec, fit_latent
 from estep.estimators.semimarkov_starts import semimarkov_starts
 from estep.estimators.sequences import read_sequences
-from estep.estimators.settings import check_settings
+from estep.estimators.settings import absorbing_of, check_settings
 from estep.families.binomial import Binomial
 from estep.families.categorical import Categorical
 from estep.families.geometric import Geometric
@@ -182,7 +182,7 @@ class SemiMarkovHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
             if law not in DURATIONS:
                 raise ValueError(f"duration={law!r} is unknown; choose one of {sorted(DURATIONS)}, or give a family of counts")
             law = DURATIONS[law](self.max_duration)
-        absorbing = tuple(int(state) for state in np.atleast_1d(np.asarray(self.absorbing, dtype=np.intp)))
+        absorbing = absorbing_of(self)
         return SemiMarkov(law, self.max_duration, self.topology, self.bandwidth, absorbing, bool(self.censored))
 
     @property
@@ -206,9 +206,16 @@ class SemiMarkovHMM(CallbackSupportMixin, DensityMixin, BaseEstimator):
     icl = semimarkov_methods.icl
     standard_errors = sequence_inference.standard_errors
     confint = sequence_inference.confint
+    diagnose = sequence_inference.diagnose
+    influence = sequence_inference.influence
+    to_frame = estimates.to_frame
+    to_latex = estimates.to_latex
+    to_markdown = estimates.to_markdown
+    to_html = estimates.to_html
     summary = sequence_inference.summary
     title = property(semimarkov_methods.title)
     plot = sequence_pictures.plot
+    plot_residuals = sequence_inference.plot_residuals
     plot_durations = semimarkov_methods.plot_durations
     save = methods.save
     partial_fit = streaming.partial_fit

@@ -19,10 +19,10 @@ from estep.core.assign import normalise
 from estep.core.record import Array
 from estep.estimators.forecasts import Forecast, _rows, one_row
 from estep.estimators.rows import Arguments, Rows
-from estep.estimators.sequence_methods import in_users_order, log_densities, rows_of_sequences
+from estep.estimators.sequence_methods import check_count, in_users_order, log_densities, refuse_several, rows_of_sequences
 from estep.models.latent import encoded
 from estep.structures.chain_pass import impossible
-from estep.structures.semimarkov_pass import Logged, SegmentLaw, best, draw, filtered, joint, sequences_of
+from estep.structures.semimarkov_pass import Logged, SegmentLaw, best, best_several, draw, filtered, joint, sequences_of
 from estep.views.words import inner_family
 
 if TYPE_CHECKING:
@@ -39,22 +39,35 @@ def decode(
     self: Any,
     X: Any,
     *,
+    count: int = 1,
     y: Any = None,
     labels: Any = None,
     sequence: Any = None,
     lengths: Any = None,
     time: Any = None,
 ) -> tuple[NDArray[np.intp], Any]:
-    """The most probable path, (n,), and its ``log p(x, z)`` (one for each of several sequences, (s,)).
+    """The most probable path and its ``log p(x, z)``; with ``count`` above 1 so many of them, as ``HMM.decode``.
 
     Parameters
     ----------
     X : array or DataFrame (n, d), or list of arrays
         Rows; NaN marks a missing entry.
+    count : int
+        How many paths of one sequence, the best first.
     y, labels, sequence, lengths, time
         As in ``fit``.
+
+    Returns
+    -------
+    path (n,) and log probability: of several sequences all paths end to end and one value each, (s,); with ``count`` above 1
+    paths (count, n) and values (count,), -inf where there are no more.
     """
+    check_count(count)
     rows = rows_of_sequences(self, Arguments(X, y, None, labels, None, sequence=sequence, lengths=lengths, time=time))
+    if count > 1:
+        refuse_several(count, rows)
+        paths, several = best_several(law_of(self, rows.ends), log_densities(self, rows), rows.n, int(count))
+        return (paths if rows.place is None else paths[:, rows.place]), several
     path, values = _best(self, rows)
     return in_users_order(rows, path), values if len(values) > 1 else float(values[0])
 

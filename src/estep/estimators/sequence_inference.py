@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from estep.core.record import Array
 from estep.estimators.diagnostic_methods import diagnosis_of, influence_of
 from estep.estimators.inference_methods import errors_of, intervals_of
+from estep.estimators.methods import summary_of
 from estep.estimators.rows import Arguments
 from estep.inference.errors import Errors
 from estep.inference.findings import Diagnosis
@@ -143,22 +144,14 @@ def summary(
     ----------
     X, sequence, lengths, time
         The rows of the fit: add what only rows tell (ICL, missing entries).
-    errors : Errors, True or None
-        Adds standard errors and intervals: what ``standard_errors`` returned, or True to find them now from ``X``.
+    errors : Errors, str, True or None
+        Adds standard errors and intervals: what ``standard_errors`` returned, or its ``method``, or True, to find them from X.
     level : float
         Of the intervals.
     """
     check_is_fitted(self, "result_")
-    from estep.views.table import summary_text
-
     given = {"sequence": sequence, "lengths": lengths, "time": time}
-    given = {name: value for name, value in given.items() if value is not None}
-    if errors is True:
-        if X is None:
-            words = "errors=True finds standard errors from the rows of the fit"
-            raise ValueError(f"{words}; give X, or errors=fit.standard_errors(X)")
-        errors = self.standard_errors(X, **given)
-    return summary_text(self, X, errors=errors or None, level=level, **given)
+    return summary_of(self, X, {name: value for name, value in given.items() if value is not None}, errors, level)
 
 
 def plot_residuals(

@@ -250,19 +250,29 @@ def decode(
     path (n,) and log probability: of several sequences all paths end to end and one value each, (s,); with ``count`` above 1
     paths (count, n) and values (count,), -inf where there are no more.
     """
-    if not isinstance(count, int | np.integer) or count < 1:
-        raise ValueError(f"count must be an integer >= 1 (how many paths), got {count!r}")
+    check_count(count)
     rows = rows_of_sequences(self, Arguments(X, y, None, labels, None, sequence=sequence, lengths=lengths, time=time))
     law, logb, ends = law_of(self), log_densities(self, rows), np.asarray(rows.ends, dtype=np.int64)
     if count > 1:
-        if len(ends) > 1:
-            raise ValueError(f"count={count}: several best paths are of one sequence, and X holds {len(ends)}; decode each")
+        refuse_several(count, rows)
         paths, values = best_several(law, logb, slice(0, rows.n), int(count))
         return (paths if rows.place is None else paths[:, rows.place]), values
     groups = plan(law.start.size, ends, np.ones(len(ends)))
     path = best(law, logb, groups, 0, rows.n)
     values = path_values(law, logb, groups, path)
     return in_users_order(rows, path), values if len(ends) > 1 else float(values[0])
+
+
+def check_count(count: Any) -> None:
+    """Raise ValueError unless ``count`` is a number of paths."""
+    if not isinstance(count, int | np.integer) or count < 1:
+        raise ValueError(f"count must be an integer >= 1 (how many paths), got {count!r}")
+
+
+def refuse_several(count: int, rows: Rows) -> None:
+    """Raise ValueError where ``count`` paths are asked of more than one sequence."""
+    if (held := len(np.asarray(rows.ends))) > 1:
+        raise ValueError(f"count={count}: several best paths are of one sequence, and X holds {held}; decode each")
 
 
 def sample(self: Any, n_samples: int | None = None, *, lengths: Any = None, sequences: int | None = None) -> tuple[Any, Any]:

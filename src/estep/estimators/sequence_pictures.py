@@ -76,7 +76,7 @@ def plot_emissions(self: Any, X: Any, *, sequence: Any = None, lengths: Any = No
     matplotlib Figure
     """
     check_is_fitted(self, "result_")
-    from estep.views.in_sequences import in_sequences
     from estep.views.plot import plot_clusters
+    from estep.views.with_rows import with_rows
 
-    return plot_clusters(*in_sequences(self, X, sequence=sequence, lengths=lengths, time=time))
+    return plot_clusters(*with_rows(self, X, sequence=sequence, lengths=lengths, time=time))

@@ -10,7 +10,7 @@ row becomes a row in which everything is missing, which is exact under missing a
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ def read_sequences(self: Any, arguments: Arguments, target: Target, *, reset: bo
     """The rows of all sequences and what belongs to them; ``self`` is an estimator of sequences."""
     if arguments.by is not None:
         raise ValueError("by: sequences take no groups; fit each group of its own")
-    joined = _together(joined_of(arguments))
+    joined = together_of(arguments)
     x = read_columns(self, joined.X, target.family, reset=reset)
     there = joined.X.layout if is_source(joined.X) else None
     layout = there or layout_of(joined, len(x))
@@ -65,8 +65,9 @@ def joined_of(arguments: Arguments) -> Arguments:
     return dataclasses.replace(arguments, X=table.drop(*names.values()).to_native(), **found)
 
 
-def _together(arguments: Arguments) -> Arguments:
-    """Rows that are on a cluster in partitions of whole sequences: without ids they are one sequence."""
+def together_of(arguments: Arguments) -> Arguments:
+    """As ``joined_of``, and rows on a cluster in partitions of whole sequences: without ids they are one sequence."""
+    arguments = joined_of(arguments)
     X = arguments.X
     if not hasattr(X, "cluster") or X.layout is not None:
         return arguments
@@ -126,7 +127,9 @@ def _joined(values: Any, lengths: list[int], name: str) -> Any:
 
 
 def layout_of(arguments: Arguments, n: int) -> Layout:
-    """Where each of ``n`` rows goes, from ``lengths``, or ``sequence`` and ``time``."""
+    """Where each of ``n`` rows goes, from ``lengths``, or ``sequence`` and ``time``; rows elsewhere are in their places."""
+    if is_source(arguments.X) and arguments.X.layout is not None:
+        return cast("Layout", arguments.X.layout)
     if arguments.lengths is not None:
         if arguments.sequence is not None or arguments.time is not None:
             raise ValueError("lengths cuts rows as they stand; with sequence or time leave it out")
@@ -148,10 +151,15 @@ def _weights(sample_weight: Any, layout: Layout) -> Array | None:
     """Weights per row of what is given per sequence, or per row."""
     if sample_weight is None:
         return None
-    weight = np.asarray(sample_weight, dtype=float)
+    try:
+        weight = np.asarray(sample_weight, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"sample_weight must be numbers, one a sequence or a row, got {sample_weight!r:.60}") from None
     lengths = np.diff(layout.ends, prepend=0)
     if weight.shape == (len(layout.ends),):
-        return np.repeat(weight, lengths)
+        each = np.empty(len(weight))
+        each[layout.appearance] = weight
+        return np.repeat(each, lengths)
     if weight.shape != layout.place.shape:
         raise ValueError(
             f"sample_weight has shape {weight.shape}, expected ({len(layout.ends)},), a weight for each sequence, "
@@ -163,6 +171,12 @@ def _weights(sample_weight: Any, layout: Layout) -> Array | None:
     if (odd := np.flatnonzero(each[which] != weight)).size:
         raise ValueError(f"sample_weight differs within the sequence of row {int(odd[0])}; rows of one sequence share a weight")
     return np.repeat(each, lengths)
+
+
+def appearance_of(rows: Rows) -> Order:
+    """Which of the arranged sequences is the first, second ... to appear among the user's rows."""
+    ends = np.asarray(rows.ends, dtype=np.intp)
+    return np.arange(len(ends)) if rows.place is None else Layout(ends, rows.place).appearance
 
 
 def _arranged_sets(labels: Any, layout: Layout) -> Any:

@@ -19,12 +19,13 @@ def _optional_integer(v: Any) -> bool:
     return v is None or bool(isinstance(v, int | np.integer) and not isinstance(v, bool) and (v >= 1 or v == -1))
 
 
-def _is_number(v: Any) -> bool:
+def is_number(v: Any) -> bool:
+    """Whether a value is a real number and no truth."""
     return isinstance(v, int | float | np.integer | np.floating) and not isinstance(v, bool)
 
 
 def _tolerance(v: Any) -> bool:
-    return bool(_is_number(v) and np.isfinite(v) and v >= 0)
+    return bool(is_number(v) and np.isfinite(v) and v >= 0)
 
 
 def _progressive(v: Any) -> bool:
@@ -32,7 +33,7 @@ def _progressive(v: Any) -> bool:
 
 
 def _noise(v: Any) -> bool:
-    return isinstance(v, bool | np.bool_) or bool(_is_number(v) and np.isfinite(v) and v > 0)
+    return isinstance(v, bool | np.bool_) or bool(is_number(v) and np.isfinite(v) and v > 0)
 
 
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -48,6 +49,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "gate_ridge": (_tolerance, "a number >= 0 (precision of the prior on the gate's coefficients)"),
     "progressive": (_progressive, "'auto', True, False or the rows of the first part, an integer >= 1"),
     "intercept": (lambda v: isinstance(v, bool | np.bool_), "True or False"),
+    "progress": (lambda v: v is None or isinstance(v, bool | int | np.bool_), "True or False"),
     "noise": (_noise, "True, False or a density > 0 (1 / volume)"),
 }
 
@@ -64,3 +66,12 @@ def require_integer(value: Any, name: str, low: int = 1) -> None:
     holds, expected = _integer(low)
     if not holds(value):
         raise ValueError(f"{name} must be {expected}, got {value!r}")
+
+
+def absorbing_of(self: Any) -> tuple[int, ...]:
+    """The states that are never left, from a setting that is one, or several; raises ValueError."""
+    told = self.absorbing
+    states = list(told) if isinstance(told, list | tuple | np.ndarray) and np.ndim(told) == 1 else [told]
+    if strange := [state for state in states if not _integer(0)[0](state)]:
+        raise ValueError(f"absorbing must be a state, an integer >= 0, or a list of states, got {strange[0]!r}")
+    return tuple(int(state) for state in states)

@@ -36,6 +36,7 @@ from estep.estimators.bounds import bounds_of
 from estep.estimators.counts import read_counts
 from estep.estimators.rows import Arguments, Rows, Target, read_weight
 from estep.estimators.seam import published, read, worth_collapsing
+from estep.estimators.settings import is_number
 from estep.models.plsa import PlsaParams, PlsaStats
 
 POWER, DELAY = 0.6, 2.0
@@ -163,7 +164,7 @@ def _ready(stream: Stream) -> bool:
 
 
 def _refuse_step(step: Any) -> None:
-    if step is not None and not 0 < step <= 1:
+    if step is not None and not (is_number(step) and 0 < step <= 1):
         raise ValueError(f"step={step!r}: the weight of new rows against earlier ones lies in (0, 1]; None lets it decrease")
 
 

@@ -41,5 +41,5 @@ def operated(result: Result, data: Any) -> ProfileParams | None:
             found += [(1.0 - MIXED) * seen + MIXED / model.size] * int(grown[j])
     if not found or (not grown.any() and len(found) == model.length):
         return None
-    new = Profile(len(found), model.size, model.background, model.imagined)
+    new = Profile(len(found), model.size, model.background, model.imagined, mixture=model.mixture)
     return new.start(np.array(found))

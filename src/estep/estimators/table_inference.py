@@ -17,6 +17,7 @@ from estep.inference import errors as asymptotic
 from estep.inference.errors import FIXED, Errors
 from estep.inference.information import METHODS
 from estep.inference.intervals import INTERVALS
+from estep.inference.words import keywords_of, known_options, known_word
 
 LIKE = {"cells": "probs", "cell_probs": "probs"}
 
@@ -39,8 +40,7 @@ def standard_errors(self: Any, X: Any, sample_weight: Any = None, method: str = 
         Unknown method; a method that needs what the model does not have, naming one that does not.
     """
     check_is_fitted(self, "result_")
-    if method not in METHODS:
-        raise ValueError(f"method={method!r} is unknown; choose one of {[*METHODS]}")
+    known_word(method, METHODS)
     rows = self._rows(X, sample_weight)
     codes = clusters if clusters is None or rows.kept is None else np.asarray(clusters)[rows.kept]
     data = (rows.distinct() if codes is None else rows).data(self.n_jobs)
@@ -93,8 +93,8 @@ def confint(
     **settings: Any,
 ) -> dict[str, Array]:
     """Intervals of the cells' probabilities, "wald" (on the scale of log-odds) or "profile"; see ``GaussianMixture``."""
-    if method not in INTERVALS:
-        raise ValueError(f"method={method!r} is unknown; choose one of {[*INTERVALS]}")
+    known_word(method, INTERVALS)
+    known_options(method, settings, ["level", *keywords_of(INTERVALS[method]), "clusters"])
     errors, clusters = settings.pop("errors", "oakes"), settings.pop("clusters", None)
     given = isinstance(errors, Errors)
     found = errors if given else standard_errors(self, X, sample_weight, errors, clusters=clusters)

@@ -194,7 +194,7 @@ class AdditiveNormal:
         now = params.effects - self.shift
         slope = moments.sums - moments.cross @ now
         if effects.pattern.free:
-            new = self._level(params.effects + pinvh(moments.cross) @ slope)
+            new = self.level(params.effects + pinvh(moments.cross) @ slope)
         else:
             new = params.effects + self._held_step(moments, slope, params, effects)
         scatter = self._scatter(moments, new)
@@ -221,7 +221,7 @@ class AdditiveNormal:
         cross = w.T @ moments.sums
         return np.asarray(moments.second - cross - cross.T + w.T @ moments.cross @ w)[None]
 
-    def _level(self, effects: Array) -> Array:
+    def level(self, effects: Array) -> Array:
         """The same means with effects of mean zero in every chain but the first."""
         out, first = effects.copy(), self.chains[0]
         for own in self.chains[1:]:

@@ -80,7 +80,7 @@ class FactorNormal:
         for name, value, known in (("noise_type", self.noise_type, NOISES), ("shared", self.shared, SHARED)):
             if value not in known:
                 raise ValueError(f"{name}={value!r} is unknown; choose one of {list(known)}")
-        if not 0.0 < self.floor < 1.0:
+        if isinstance(self.floor, bool) or not isinstance(self.floor, int | float | np.number) or not 0.0 < self.floor < 1.0:
             raise ValueError(f"floor must be between 0 and 1 (a share of each column's variance), got {self.floor!r}")
 
     def constants(self, k: int, constraints: Constraints) -> int:

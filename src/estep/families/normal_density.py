@@ -257,28 +257,27 @@ def expected_stats(params: NormalParams, block: NormalBlock, resp: Array, anchor
     total = np.zeros((len(params.means), width(anchor.size, diagonal)))
     for part in block.patterns:
         r = resp.T if isinstance(part.rows, slice) else resp.T[:, part.rows]
-        sums = summed(marginal(params, anchor, part.observed), part, r, diagonal, lost)
+        sums = summed(marginal(params, anchor, part.observed), part, r, lost)
         whole = len(part.observed) == anchor.size
         total += sums if whole else completed(params, sums, part.observed, params.means - centre, diagonal)
     return NormalStats(total, total[:, 0].copy(), centre)
 
 
-def summed(law: Marginal, part: PatternRows, r: Array, diagonal: bool, lost: bool) -> Array:
+def summed(law: Marginal, part: PatternRows, r: Array, lost: bool) -> Array:
     """Features of the observed columns of one pattern, (k, width), weighted by ``r`` (k, rows)."""
-    if not lost:
-        if part.large:
-            from estep.kernels.quadratic import quadratic_sums
-
-            return quadratic_sums(part.lifted, r)
-        return r @ part.features.T
-    return np.concatenate([_moments(part.z - m[:, None], rk, diagonal) for m, rk in zip(law.offset, r, strict=True)])
+    if lost:
+        residuals = (dataclasses.replace(part, lifted=part.lifted - np.append(0.0, m)[:, None]) for m in law.offset)
+        return np.concatenate([_summed(residual, rk[None]) for residual, rk in zip(residuals, r, strict=True)])
+    return _summed(part, r)
 
 
-def _moments(z: Array, r: Array, diagonal: bool) -> Array:
-    """Features of the rows of ``z`` (d, n), weighted by ``r`` (n,) and summed: (1, width)."""
-    weighted = z * r
-    square = (weighted * z).sum(axis=1) if diagonal else weighted @ z.T
-    return join(r.sum()[None], weighted.sum(axis=1)[None], square[None])
+def _summed(part: PatternRows, r: Array) -> Array:
+    """``r`` F', every feature summed in the same order of rows, so that nearly equal columns lose the same digits."""
+    if part.large:
+        from estep.kernels.quadratic import quadratic_sums
+
+        return quadratic_sums(part.lifted, r)
+    return r @ part.features.T
 
 
 def completed(

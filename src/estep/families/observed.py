@@ -111,7 +111,8 @@ class Observed:
     def prior(self, k: int, settings: Mapping[str, Any]) -> ObservedStats:
         """Nothing imagined; raises ValueError on any setting."""
         if settings:
-            raise ValueError(f"prior names {sorted(settings)}, but states that are seen have no parameters")
+            words = "but states that are seen have no parameters; name 'startprob' or 'transmat'"
+            raise ValueError(f"prior names {sorted(settings)}, {words}")
         return ObservedStats(np.zeros(k))
 
     def sample(self, params: ObservedParams, labels: NDArray[np.intp], rng: np.random.Generator) -> Array:

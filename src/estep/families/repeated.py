@@ -26,7 +26,7 @@ from estep.core.record import Array, transform
 from estep.core.support import Support
 
 FLAGS = ("discrete", "sparse", "nonnegative", "infinite", "remedy")
-SAME = frozenset((*FLAGS, "encode", "features", "categorical", "score", "align", "closer", "expose", "cdf", "linked"))
+SAME = frozenset((*FLAGS, "encode", "features", "categorical", "score", "align", "closer", "expose", "linked"))
 """What has nothing to do with the number of components, where the inner family has it."""
 COUNTED = {"prior": 0, "carried": 0, "adopt": 2, "adopt_ties": 2}
 """Optional methods that are told the number of components, and at which place."""

@@ -117,7 +117,7 @@ def expected_stats(params: StudentParams, block: NormalBlock, resp: Array, ancho
         r = resp.T if isinstance(part.rows, slice) else resp.T[:, part.rows]
         law = marginal(normal, anchor, part.observed)
         u = weights_of(params.dofs, len(part.observed), distances(law, part, lost))
-        sums = summed(law, part, r * u.mean, diagonal, lost)
+        sums = summed(law, part, r * u.mean, lost)
         if len(part.observed) < d:
             sums = completed(normal, sums, part.observed, params.means - centre, diagonal, r.sum(axis=1))
         features += sums

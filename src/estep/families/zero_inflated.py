@@ -106,7 +106,8 @@ class ZeroInflated:
         lacking = [name for name in ("cell_density", "cell_stats", "cell_scores", "carrier") if not hasattr(self.family, name)]
         if isinstance(self.family, type) or lacking:
             words = "an instance of Poisson, NegativeBinomial, Binomial or Geometric"
-            raise TypeError(f"family must be {words}, got {getattr(self.family, '__name__', type(self.family).__name__)}")
+            found = f"the class {self.family.__name__}" if isinstance(self.family, type) else type(self.family).__name__
+            raise TypeError(f"family must be {words}, got {found}")
 
     @property
     def names(self) -> tuple[str, ...]:

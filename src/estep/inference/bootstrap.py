@@ -39,6 +39,7 @@ from estep.inference.counted import counted, spread
 from estep.inference.intervals import chosen, quantile
 from estep.inference.refits import Problem, Refit, explained, look_of, renamable
 from estep.inference.resample import KINDS, Sampled, left_out
+from estep.inference.words import known_word
 
 Natural = Callable[[Any], Mapping[str, Array]]
 CONSTANT, TOO_FEW = "constant", "too few"
@@ -123,8 +124,7 @@ class Bootstrap:
         which : None, name, names, or dict from name to index, indices or mask
         """
         quantile(level)
-        if method not in ENDS:
-            raise ValueError(f"method={method!r} is unknown; choose one of {[*ENDS]}")
+        known_word(method, ENDS)
         tail, out = 0.5 * (1.0 - level), {}
         masks = chosen(which, {name: value.shape for name, value in self.estimates.items()})
         for name, mask in masks.items():
@@ -162,6 +162,8 @@ class Bootstrap:
         return pd.DataFrame(lines, columns=["parameter", "index", "estimate", "se", "reason"])
 
     def __getitem__(self, name: str) -> Array:
+        if name not in self.se:
+            raise KeyError(f"{name!r} is none of the parameters; there are {[*self.se]}")
         return self.se[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -229,8 +231,7 @@ def bootstrap(
     ValueError
         Unknown kind; a model that cannot be drawn from; where no refit succeeded, with the reason of the first.
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind={kind!r} is unknown; choose one of {[*KINDS]}")
+    known_word(kind, KINDS, "kind")
     if not isinstance(n_boot, int | np.integer) or n_boot < 2:
         raise ValueError(f"n_boot must be an integer >= 2, got {n_boot!r}; 199 is usual for standard errors, 999 for intervals")
     look = look_of(sampled.data) if align and renamable(model, sampled.data) else None

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estep.core.ranges import NonNegative, Probability, TiedRows
-from estep.core.record import Array, leaves
+from estep.core.record import Array, leaves, rebuild
 from estep.core.support import Constraints, Pattern, Simplex, Support
 
 Mask = NDArray[np.bool_]
@@ -86,10 +86,12 @@ def user_name(name: str) -> str:
 
     >>> user_name("family.parts.visits.rates"), user_name("structure.weights"), user_name("rate")
     ('visits.rates', 'weights', 'rate')
-    >>> user_name("family.inner.means")
-    'means'
+    >>> user_name("family.inner.means"), user_name("structure.duration.rates"), user_name("structure.transmat.1")
+    ('means', 'duration_rates', 'transmat_1')
     """
-    for prefix in ("structure.", "family.", "parts.", "inner."):
+    if name.startswith("structure."):
+        return name.removeprefix("structure.").replace("inner.", "").replace(".", "_")
+    for prefix in ("family.", "parts.", "inner."):
         name = name.removeprefix(prefix)
     return name
 
@@ -130,6 +132,13 @@ def at_ends(model: Any, params: Any, support: Support, put: Mapping[str, Array] 
         entry = support.entries[f"family.{name}"]
         found[f"family.{name}"] = mask & _free(entry)
     return {name: mask for name, mask in found.items() if mask.any()}
+
+
+def off_ends(params: Any, ends: Mapping[str, Mask]) -> Any:
+    """``params`` with the entries at ends a little off them: what then changes rests on these."""
+    values = dict(leaves(params))
+    moved = {n: np.asarray(values[n], dtype=float) + LOW * np.where(values[n] > 0.5, -1.0, 1.0) * m for n, m in ends.items()}
+    return rebuild(params, {**values, **moved})
 
 
 def holding_ends(model: Any, params: Any, ends: Mapping[str, Mask]) -> Any:

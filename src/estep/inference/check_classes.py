@@ -55,8 +55,8 @@ def affinities(resp: Array, weight: Array) -> Array:
 
 def tiny(scene: Scene) -> Iterator[Finding]:
     """Components with hardly a row for each of their parameters."""
-    sizes, k = scene.weight @ scene.resp, scene.k - int(scene.noisy)
-    each = max((scene.result.n_free - (scene.k - 1)) / max(k, 1), 1.0)
+    sizes, k, every = scene.weight @ scene.resp, scene.k - int(scene.noisy), scene.k + scene.beside
+    each = max((scene.result.n_free - (every - 1)) / max(every - int(scene.noisy), 1), 1.0)
     least = max(FEWEST, PER_PARAMETER * each)
     few = [j for j in range(k) if sizes[j] < least]
     if few:

@@ -80,7 +80,9 @@ def law_of(scene: Scene) -> Law:
 
 def _of_sequences(scene: Scene) -> Law:
     weighted = "sequences have weights" if (scene.weight != 1).any() else ""
-    why = scene.no_draws() or weighted or no_forecasts(scene.model, scene.data.x)
+    x = scene.data.x
+    why = scene.no_draws() or weighted or no_forecasts(scene.model, x)
+    why = why or (_of_responses(scene.model, x).why if isinstance(x, tuple) else "")
     return Law("", None, why) if why else Law("forecasts", forecasts)
 
 

@@ -121,13 +121,14 @@ def curvature(scene: Scene) -> Iterator[Finding]:
     errors = scene.errors
     assert errors is not None
     p, flat = errors.point.p, errors.ways.flat.shape[1] + errors.ways.empty.shape[1]
+    lost = any((reason == FLAT).any() for reason in errors.reasons.values())  # else what is flat moves nothing that is shown
     if errors.ways.rising.shape[1] and scene.result.status is not Status.SADDLE:
         yield Finding(
             "saddle", Severity.SERIOUS, "The likelihood rises away from the estimates: they are at no maximum",
             f"the information has {errors.ways.rising.shape[1]} negative directions, which move {_entries(errors, RISING)}",
             f"{OTHER_START}, or on with a smaller tol", {"directions": errors.ways.rising.shape[1]},
         )  # fmt: skip
-    if flat:
+    if flat and lost:
         yield Finding(
             "not_identified", Severity.WARNING, "The data do not identify every parameter",
             f"the information has rank {p - flat} of {p}; the likelihood is flat along what moves {_entries(errors, FLAT)}",

@@ -3,6 +3,7 @@
     how it ended          convergence, falls, collapse, saddle points, replication of the best optimum
     what it rests on      the rows of the fit, rank of the information, ends of ranges, rate and slow direction of EM
     its components        alike, tiny, poorly told apart
+    its moves             of chains whose states are seen: states never seen or left, classes, few moves
     single rows           influence, and rows outside the model
     the law               distance between rows and model, with a p value from drawn data sets
 
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from estep.core.result import Result
-from estep.inference import check_classes, check_law, check_rows, check_run, units
+from estep.inference import check_classes, check_law, check_moves, check_rows, check_run, units
 from estep.inference.errors import Errors, Natural, standard_errors
 from estep.inference.findings import Diagnosis, Finding, ordered
 from estep.inference.information import lacking_scores
@@ -47,8 +48,17 @@ def _no_rate(scene: Scene) -> str:
     return "" if scene.rate is not None else _no_errors(scene) or "EM has no rate here"
 
 
+def _one_start(scene: Scene) -> str:
+    return "the states are seen, and there is one start" if scene.observed else _one_component(scene)
+
+
 def _one_component(scene: Scene) -> str:
-    return "there is one component" if scene.k < 2 else ""
+    return "the states are seen" if scene.observed else "there is one component" if scene.k < 2 else ""
+
+
+def _of_chains(check: Callable[[Scene], Iterator[Finding]]) -> Callable[[Scene], Iterator[Finding]]:
+    """A check of components, made of each of several chains by itself."""
+    return lambda scene: (finding for chain in scene.each_chain() if chain.k > 1 for finding in check(chain))
 
 
 def _no_scores(scene: Scene) -> str:
@@ -74,17 +84,24 @@ def _no_law(scene: Scene) -> str:
 CHECKS: tuple[Check, ...] = (
     Check("convergence", check_run.ending),
     Check("whether these are the rows of the fit", check_run.same_rows),
-    Check("replication of the best optimum", check_run.replication, _one_component),
+    Check("replication of the best optimum", check_run.replication, _one_start),
     Check("rank and sign of the information, and ends of ranges", check_run.curvature, _no_errors),
     Check("speed of EM", check_run.speed, _no_rate),
-    Check("components that are alike", check_classes.alike, _one_component),
-    Check("components of few rows", check_classes.tiny, _one_component),
-    Check("separation of the components", check_classes.told_apart, _one_component),
+    Check("components that are alike", _of_chains(check_classes.alike), _one_component),
+    Check("components of few rows", _of_chains(check_classes.tiny), _one_component),
+    Check("separation of the components", _of_chains(check_classes.told_apart), _one_component),
     Check("influence of single rows", check_rows.influential, _no_scores),
     Check("outlying rows", check_rows.outlying, _no_densities),
     Check("the law of the rows", check_law.goodness_of_fit, _no_law),
 )
 """Every check, in the order in which they are made."""
+MOVES: tuple[Check, ...] = (
+    Check("states never seen", check_moves.never_seen),
+    Check("states never left", check_moves.never_left),
+    Check("classes of states", check_moves.apart),
+    Check("moves that are few", check_moves.few),
+)
+"""Checks of chains whose states are seen."""
 
 
 def diagnose(
@@ -97,6 +114,7 @@ def diagnose(
     numbers: Sequence[int] | None = None,
     n_sim: int = 199,
     seed: int = 0,
+    names: Sequence[Any] | None = None,
 ) -> Diagnosis:
     """The findings of a fit.
 
@@ -112,6 +130,8 @@ def diagnose(
         The rows' places in what a user gave.
     n_sim, seed
         Data sets drawn for the p value of the law (99 at least; 0 leaves it out), and their seed.
+    names : sequence or None
+        What the components are called; None: their numbers.
 
     Examples
     --------
@@ -122,11 +142,11 @@ def diagnose(
     >>> len(found)
     0
     """
-    scene = see(model, data, result, numbers, n_sim=n_sim, seed=seed)
+    scene = see(model, data, result, numbers, n_sim=n_sim, seed=seed, names=names)
     scene = _with_information(scene, errors, natural)
     findings: list[Finding] = []
     checked, skipped = [], []
-    for check in CHECKS:
+    for check in (*CHECKS, *(MOVES if scene.observed else ())):
         if why := check.barred(scene):
             skipped.append((check.what, why))
             continue

@@ -17,6 +17,7 @@ from estep.families.mixed import Mixed
 from estep.families.noise import WithNoise
 from estep.families.normal import Normal
 from estep.families.product import Product
+from estep.families.repeated import Repeated
 from estep.families.student import Student
 
 
@@ -25,7 +26,7 @@ def has_cdf(family: Any, column: int, d: int) -> bool:
     if isinstance(family, Product):
         inner = _inner(family, column)
         return inner is not None and has_cdf(inner[0], inner[1], inner[2])
-    if isinstance(family, Mixed):
+    if isinstance(family, Mixed | Repeated):
         return has_cdf(family.family, column, d)
     if type(family) in OF_FAMILY:
         return True
@@ -37,7 +38,7 @@ def is_counted(family: Any, column: int) -> bool:
     if isinstance(family, Product):
         inner = _inner(family, column)
         return inner is not None and is_counted(inner[0], inner[1])
-    if isinstance(family, WithNoise):
+    if isinstance(family, WithNoise | Repeated):
         return is_counted(family.family, column)
     return bool(getattr(family, "discrete", False))
 
@@ -63,6 +64,8 @@ def cdf(family: Any, params: Any, values: Array, column: int, d: int) -> Array:
         weights = params.mix_weights
         of_parts = cdf(family.family, params.inner, values, column, d).reshape(len(values), *weights.shape)
         return np.asarray((of_parts * weights).sum(axis=2) / weights.sum(axis=1))
+    if isinstance(family, Repeated):
+        return np.tile(cdf(family.family, params, values, column, d), family.times)
     own = OF_FAMILY.get(type(family))
     if own is not None:
         return own(params, values, column)

@@ -26,11 +26,12 @@ from estep.core.assign import SOFT
 from estep.core.record import Array, leaves
 from estep.core.result import ConvergenceWarning
 from estep.engine.visit import total
-from estep.inference.boundary import Mask, at_ends, holding_ends, on_the_way, user_name
+from estep.inference.boundary import Mask, at_ends, holding_ends, off_ends, on_the_way, user_name
 from estep.inference.free_point import Point, families_of, look
 from estep.inference.identified import Directions, directions
 from estep.inference.information import METHODS, Information
 from estep.inference.links import Names, links_of
+from estep.inference.words import known_word
 
 Texts = NDArray[np.str_]
 Natural = Callable[[Any], Mapping[str, Array]]
@@ -86,6 +87,8 @@ class Errors:
     ways: Directions = dataclasses.field(repr=False)
 
     def __getitem__(self, name: str) -> Array:
+        if name not in self.se:
+            raise KeyError(f"{name!r} is none of the parameters; there are {[*self.se]}")
         return self.se[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -140,10 +143,23 @@ class Errors:
         """A function of the parameters: its value (m,) and covariance (m, m), by the delta method.
 
         NaN where it moves with what is not identified. A slope that changes with the step is rounding, and counts as zero.
+        Raises TypeError or ValueError where it is no function from parameters, by name, to numbers.
         """
+        if not callable(function):
+            raise TypeError(f"a function of the parameters is needed, such as lambda p: p[{[*self.se][0]!r}], got {function!r}")
 
         def value_of(params: Any) -> Mapping[str, Array]:
-            return {"": np.atleast_1d(np.asarray(function(self.natural(params)), dtype=float)).ravel()}
+            natural = self.natural(params)
+            try:
+                found = function(natural)
+            except KeyError as error:
+                if error.args and error.args[0] in natural:
+                    raise
+                raise ValueError(f"the function asks for {error}, which is no parameter; there are {[*natural]}") from error
+            try:
+                return {"": np.atleast_1d(np.asarray(found, dtype=float)).ravel()}
+            except (TypeError, ValueError):
+                raise ValueError(f"the function must return a number or an array of numbers, got {found!r}") from None
 
         value, slopes = slopes_of(self.point, value_of)
         fine, rough = slopes[""], slopes_of(self.point, value_of, 4.0)[1][""]
@@ -215,8 +231,12 @@ def standard_errors(
     >>> float(standard_errors(model, data, model.start())["rates"][0, 0].round(6))  # sqrt(2 / 4)
     0.707107
     """
-    if method not in METHODS:
-        raise ValueError(f"method={method!r} is unknown; choose one of {list(METHODS)}")
+    known_word(method, METHODS)
+    if getattr(model, "certificate", "exact") == "bound":
+        raise TypeError(
+            f"standard errors are curvatures of a likelihood, and {type(model).__name__} climbs a lower bound of it, which "
+            "curves otherwise; fit with inference='exact', or use a parametric bootstrap"
+        )
     for family in families_of(model):
         if not getattr(family, "smooth", True):
             raise TypeError(
@@ -289,11 +309,13 @@ def _reported(
     at_end = {user_name(name): mask for name, mask in ends.items()}
     entries = {user_name(name): entry for name, entry in support.entries.items()}
     leaves_of = {user_name(name): np.shape(leaf) for name, leaf in leaves(point.params)}
+    beside = natural(off_ends(point.params, ends)) if ends else value
     se, reasons, links = {}, {}, {}
     for name, estimate in value.items():
         model_name = like.get(name, name)
         flat = slopes[name].reshape(estimate.size, point.p)
-        reasons[name] = _reasons(flat, ways, estimate, at_end.get(model_name)).reshape(estimate.shape)
+        resting = (np.asarray(beside[name]) != estimate).ravel() & (flat == 0.0).all(axis=1)
+        reasons[name] = _reasons(flat, ways, resting, at_end.get(model_name)).reshape(estimate.shape)
         variance, least = (np.einsum("mp,pq,mq->m", flat, v, flat).reshape(estimate.shape) for v in (covariance, ways.inverse))
         reasons[name][(reasons[name] == "") & (variance < UNTOLD * least)] = FLAT
         se[name] = np.where(reasons[name] == "", np.sqrt(np.maximum(variance, 0.0)), np.nan)
@@ -324,12 +346,16 @@ def _reported(
     )
 
 
-def _reasons(slopes: Array, ways: Directions, estimate: Array, at_end: Mask | None) -> Texts:
-    """Why an entry has no standard error, (m,); "" where it has one."""
+def _reasons(slopes: Array, ways: Directions, resting: Mask, at_end: Mask | None) -> Texts:
+    """Why an entry has no standard error, (m,); "" where it has one.
+
+    ``resting`` (m,) are entries that nothing but ends moves; ``at_end`` those of the model, which may have other shapes.
+    """
     out = np.full(len(slopes), "", dtype="<U16")
     flat, rising = ways.lost(slopes)
     out[flat], out[rising] = FLAT, RISING
     out[(slopes == 0.0).all(axis=1)] = FIXED
+    out[resting] = BOUNDARY
     if at_end is not None and at_end.size == out.size:
         out[at_end.ravel()] = BOUNDARY
     return out

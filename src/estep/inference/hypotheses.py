@@ -25,6 +25,7 @@ from estep.inference.errors import Errors
 from estep.inference.free_point import look
 from estep.inference.identified import directions
 from estep.inference.information import METHODS
+from estep.inference.words import known_word
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +97,7 @@ def score_test(model: Any, data: Any, params: Any, release: Any = None, method: 
         Where nothing is constrained or released, where the restriction lies at the end of a range, and where the information is
         not positive there.
     """
+    known_word(method, METHODS)
     constraints = getattr(model, "constraints", None)
     if not isinstance(constraints, Constraints) or not constraints:
         raise ValueError("score_test: the model has no constraints (fixed, tied), so there is nothing to test")
@@ -103,7 +105,8 @@ def score_test(model: Any, data: Any, params: Any, release: Any = None, method: 
         {*constraints.fixed, *constraints.tied} if release is None else {release} if isinstance(release, str) else {*release}
     )
     if unknown := names - {*constraints.fixed, *constraints.tied}:
-        raise ValueError(f"release names {sorted(unknown)}, which the model does not constrain")
+        known = sorted({*constraints.fixed, *constraints.tied})
+        raise ValueError(f"release names {sorted(unknown)}, which the model does not constrain; constrained are {known}")
     fixed = {n: v for n, v in constraints.fixed.items() if n not in names}
     tied = {n: v for n, v in constraints.tied.items() if n not in names}
     larger = dataclasses.replace(model, constraints=Constraints(fixed, tied))
@@ -129,7 +132,7 @@ def lr_test(small: Any, large: Any) -> ChiSquared:
     ValueError
         Where they were fitted to different rows, differ in the number of components, or are in the wrong order.
     """
-    low, high = (getattr(fit, "result_", fit) for fit in (small, large))
+    low, high = (_result_of(fit, name) for fit, name in ((small, "small"), (large, "large")))
     if abs(low.n - high.n) > 1e-9 * max(low.n, high.n):
         raise ValueError(f"lr_test: the fits are of rows of weight {low.n:g} and {high.n:g}; fit both to the same rows")
     sizes = [getattr(fit.model, "k", None) for fit in (low, high)]
@@ -154,3 +157,12 @@ def lr_test(small: Any, large: Any) -> ChiSquared:
             "it; fit large again from more starts, or from small's parameters"
         )
     return ChiSquared("likelihood ratio", max(float(ratio), 0.0), int(dof))
+
+
+def _result_of(fit: Any, name: str) -> Any:
+    """The result of a fitted estimator, or the result itself; raises TypeError."""
+    found = getattr(fit, "result_", fit)
+    if hasattr(found, "loglik") and hasattr(found, "n_free"):
+        return found
+    what = f"{type(fit).__name__}, which is not fitted; call its fit first" if hasattr(fit, "fit") else f"{type(fit).__name__}"
+    raise TypeError(f"lr_test: {name} must be a fitted estimator or a result, got {what}")

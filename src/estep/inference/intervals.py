@@ -37,7 +37,7 @@ FARTHEST = 40.0
 
 def quantile(level: float) -> float:
     """Upper normal quantile of a two-sided interval; raises ValueError unless ``level`` is between 0 and 1."""
-    if not isinstance(level, int | float) or not 0.0 < level < 1.0:
+    if not isinstance(level, int | float | np.floating) or not 0.0 < level < 1.0:
         raise ValueError(f"level must be between 0 and 1, got {level!r}; 0.95 is usual")
     from statistics import NormalDist
 
@@ -52,6 +52,8 @@ def chosen(which: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Mask]
     """
     if which is None:
         which = list(shapes)
+    if not isinstance(which, Iterable) or not all(isinstance(name, str) for name in which):
+        raise ValueError(f"which must be None, a name, names or a dict from name to index, got {which!r}; names: {[*shapes]}")
     wanted = dict.fromkeys([which] if isinstance(which, str) else which) if not isinstance(which, Mapping) else dict(which)
     if unknown := [name for name in wanted if name not in shapes]:
         raise ValueError(f"which names {unknown[0]!r}; there are {[*shapes]}")

@@ -6,8 +6,8 @@
                                                                         sequences where states end them
     blocks          runs of ``block`` rows, drawn with replacement within each sequence and joined to its length
 
-A unit u is a row, a cluster of rows, or a whole sequence. Frequencies w_i > 1 stand for as many rows: they are drawn one by one
-(nonparametric), and have Dirichlet parameter w_i (weighted). Draws that give a row no weight leave it out.
+A unit u is a row, a cluster of rows, or a whole sequence. Frequencies w_i > 1 stand for as many rows (or sequences): they are
+drawn one by one (nonparametric), and have Dirichlet parameter w_i (weighted). Draws that give a row no weight leave it out.
 
 symbol   variable   shape
 u(i)     unit       (n,)     integer code of each row's unit
@@ -65,6 +65,16 @@ class Sampled:
         """Number of units."""
         return self.data.n_rows if self.unit is None else int(self.unit.max()) + 1
 
+    @property
+    def often(self) -> Array | None:
+        """How many units each row, or sequence, stands for, (m,); None for clusters, whose rows have weights of their own."""
+        if self.unit is None:
+            return self.weight
+        ends = self.data.ends
+        if ends is None or not np.array_equal(self.unit, units_of_sequences(ends)):
+            return None
+        return np.asarray(self.weight[ends - 1])
+
     def reweighted(self, weight: Array) -> Memory:
         """The rows with other weights (n,); those without weight are left out."""
         kept, ends = weight > 0, self.data.ends
@@ -117,19 +127,23 @@ def _several(sampled: Sampled, kind: str) -> None:
 def drawn_again(sampled: Sampled, model: Any, params: Any, rng: Rng) -> Memory:
     """Units drawn with replacement, as many as there are."""
     _several(sampled, "nonparametric")
-    weight = sampled.weight
-    if sampled.unit is not None:
+    often = sampled.often
+    if often is None:
         times = rng.multinomial(sampled.m, np.full(sampled.m, 1.0 / sampled.m))
-        return sampled.reweighted(weight * times[sampled.unit])
-    size = max(round(float(weight.sum())), 1)
-    return sampled.reweighted(rng.multinomial(size, weight / weight.sum()) * (weight.sum() / size))
+        return sampled.reweighted(sampled.weight * times[sampled.unit])
+    size = max(round(float(often.sum())), 1)
+    times = rng.multinomial(size, often / often.sum()) * (often.sum() / size)
+    return sampled.reweighted(times if sampled.unit is None else times[sampled.unit])
 
 
 def weighed_anew(sampled: Sampled, model: Any, params: Any, rng: Rng) -> Memory:
     """Units with Dirichlet weights, of the same total."""
     _several(sampled, "weighted")
-    weight = sampled.weight
-    new = rng.gamma(weight) if sampled.unit is None else weight * rng.gamma(1.0, size=sampled.m)[sampled.unit]
+    weight, often = sampled.weight, sampled.often
+    if often is None:
+        new = weight * rng.gamma(1.0, size=sampled.m)[sampled.unit]
+    else:
+        new = rng.gamma(often)[... if sampled.unit is None else sampled.unit]
     return sampled.reweighted(new * (weight.sum() / new.sum()))
 
 

@@ -20,12 +20,13 @@ from estep.core.rows import count, is_sparse, take
 from estep.data.memory import Memory
 from estep.families.censored import Censored
 from estep.families.noise import WithNoise
+from estep.families.observed import Observed
 from estep.inference.errors import Errors
 from estep.inference.rate import Rate
 from estep.inference.resample import drawn_sequences
 
-SAME = 1e-6
-"""Relative gap below which two log-likelihoods belong to the same rows."""
+SAME, NEAR = 1e-6, 0.05
+"""Relative gaps below which two log-likelihoods belong to the same rows, and two bounds, whose rounds begin anew."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +44,10 @@ class Scene:
         Standard errors and rate, or None, with ``why_no_errors``.
     n_sim, seed
         How many data sets to draw for a p value, and from which seed.
+    names : tuple of str
+        What the components are called; without, by their numbers.
+    beside : int
+        Components of other chains, of a scene that ``each_chain`` gave.
     """
 
     model: Any
@@ -57,6 +62,8 @@ class Scene:
     rate: Rate | None
     n_sim: int
     seed: int
+    names: tuple[str, ...] = ()
+    beside: int = 0
 
     @property
     def params(self) -> Any:
@@ -70,8 +77,13 @@ class Scene:
 
     @property
     def k(self) -> int:
-        """Number of components, the noise included."""
+        """Number of components, the noise included; of several chains that of combinations, or of all their states."""
         return int(self.resp.shape[1])
+
+    @property
+    def observed(self) -> bool:
+        """Whether rows show their components."""
+        return isinstance(getattr(self.model, "family", None), Observed)
 
     @property
     def noisy(self) -> bool:
@@ -82,12 +94,27 @@ class Scene:
     def trained(self) -> bool:
         """Whether these are the rows of the fit, with its weights and labels."""
         seen = float((self.weight * self.log_density).sum())
-        same = abs(seen - self.result.loglik) <= SAME * (1.0 + abs(self.result.loglik))
+        gap = SAME if getattr(self.model, "certificate", "exact") == "exact" else NEAR
+        same = abs(seen - self.result.loglik) <= gap * (1.0 + abs(self.result.loglik))
         return same and abs(self.n - self.result.n) <= SAME * max(self.n, self.result.n)
 
     def component(self, k: int) -> str:
-        """The name of a component: its number, or noise."""
+        """The name of a component: its own, its number, or noise."""
+        if self.names:
+            return self.names[k]
         return "noise" if self.noisy and k == self.k - 1 else str(k)
+
+    def each_chain(self) -> Iterator[Scene]:
+        """This scene; of several chains behind a row one for each, whose components are its states."""
+        structure: Any = getattr(self.model, "structure", None)
+        if not hasattr(structure, "each_chain"):
+            yield self
+            return
+        exact = getattr(self.model, "certificate", "exact") == "exact"
+        shares = structure.each_chain(self.resp) if exact else np.split(self.resp, np.cumsum(structure.sizes)[:-1], axis=1)
+        for m, own in enumerate(shares):
+            names = tuple(f"{a} of chain {m}" for a in range(own.shape[1]))
+            yield dataclasses.replace(self, resp=own, names=names, beside=sum(structure.sizes) - own.shape[1])
 
     def no_rows(self) -> str:
         """Why nothing can be said row by row from drawn rows; "" where it can."""
@@ -122,19 +149,23 @@ def see(
     rate: Rate | None = None,
     n_sim: int = 199,
     seed: int = 0,
+    names: Sequence[Any] | None = None,
 ) -> Scene:
     """A fit and its rows, after one pass."""
-    n, k = data.n_rows, int(getattr(model, "k", 1))
-    density, resp, weight = np.empty(n), np.empty((n, k)), np.ones(n)
+    n, parts = data.n_rows, []
+    density, weight = np.empty(n), np.ones(n)
 
     def keep(chunk: Chunk, part: Explained) -> None:
-        density[chunk.rows], resp[chunk.rows] = part.log_density, part.resp
+        density[chunk.rows] = part.log_density
+        parts.append((chunk.rows.start, part.resp))
         if chunk.weight is not None:
             weight[chunk.rows] = chunk.weight
 
     data.map(lambda chunk: model.explain(result.params, chunk), keep)
+    resp = np.concatenate([part for _, part in sorted(parts, key=lambda one: one[0])])
     places = np.arange(n) if numbers is None else np.asarray(numbers, dtype=np.intp)
-    return Scene(model, data, result, density, resp, weight, places, errors, why_no_errors, rate, n_sim, seed)
+    called = tuple(map(str, () if names is None else names))
+    return Scene(model, data, result, density, resp, weight, places, errors, why_no_errors, rate, n_sim, seed, called)
 
 
 def prior_of(model: Any, params: Any, n: int, given: Any) -> Array:

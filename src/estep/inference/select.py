@@ -218,7 +218,7 @@ def _check(estimator: Any, criterion: str, starts: str, rule: str) -> None:
     if rule == "one_se" and criterion != "cv":
         raise ValueError(f"rule='one_se' needs a criterion with a standard error, criterion='cv', got {criterion!r}")
     if not hasattr(estimator, "get_params") or isinstance(estimator, type) or not hasattr(estimator, "save"):
-        what = estimator.__name__ if isinstance(estimator, type) else type(estimator).__name__
+        what = f"the class {estimator.__name__}; call it" if isinstance(estimator, type) else type(estimator).__name__
         raise TypeError(f"estimator must be an estimator of estep, such as estep.GaussianMixture(), got {what}")
     if lacking := [name for name in needs(criterion) if not hasattr(estimator, name)]:
         raise ValueError(f"criterion={criterion!r}: {type(estimator).__name__} has no method {lacking[0]!r}")

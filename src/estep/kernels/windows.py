@@ -6,6 +6,7 @@
                    go_t = lambda V_t sum_s exp(r_st) / S,   stay_t = 1 - lambda V_t,   both 1 and 0 where no window fits
                    Z_st = F_t go_st B_{t+W} / F_L,   stays_t = F_t stay_t B_{t+1} / F_L
     best           the same with the largest term in place of the sum (ties: forward strand, then the first place)
+    must           where a site is known to begin, to go on without one has probability 0; the caller closes the windows over it
     counts     N_wa = sum_st Z_st [x_{t+w} = a] on strand 0; on strand 1 column and letter as the caller maps them
 
 Letters are codes 0..m-1; m stands for one that is not known and adds nothing. Sequences lie end to end, ``ends`` (s,).
@@ -14,6 +15,7 @@ symbol     variable    shape
 lr         logs        (S, W, m + 1)   log f - log f0, zero for the unknown letter
 r          ratios      (S, n)
 log V      open        (n,)            -inf where no site may begin, the last W - 1 places of a sequence among them
+           must        (n,)            booleans
 Z          resp        (S, n)
 
 Sources: Lawrence & Reilly (1990), Proteins 7:41; Bailey & Elkan (1994), ISMB 2:28; Durbin et al. (1998), chapter 3.
@@ -30,6 +32,7 @@ from estep.core.record import Array
 from estep.kernels.lazy import compiled
 
 Codes = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
 @compiled
@@ -48,12 +51,12 @@ def window_ratios(codes: Codes, open: Array, logs: Array, ratios: Array) -> None
 
 @compiled
 def one_or_none(
-    ratios: Array, open: Array, ends: Codes, site: float, none: float, required: bool, best: bool, resp: Array, sums: Array
+    ratios: Array, open: Array, ends: Codes, site: float, none: float, required: Flags, best: bool, resp: Array, sums: Array
 ) -> int:
     """At most one site a sequence: ``resp`` and per sequence log of the sum (or the largest term), (s, 2): objective, loglik.
 
     ``site`` and ``none`` are logs of the probabilities of a site and of none; a sequence where none may begin has none for
-    sure, unless one is ``required``. Returns -1, or a sequence that is impossible.
+    sure, unless one is ``required`` (s,). Returns -1, or a sequence that is impossible.
     """
     strands = ratios.shape[0]
     begin = 0
@@ -63,14 +66,15 @@ def one_or_none(
         for t in range(begin, end):
             room += math.exp(open[t])
         if room == 0.0:
-            if required:
+            if required[j]:
                 return j
             resp[:, begin:end] = 0.0
             sums[j, 0] = sums[j, 1] = 0.0
             begin = end
             continue
         shift = site - math.log(room) - math.log(strands)
-        top, at, strand = none, -1, 0
+        left = -math.inf if required[j] else none
+        top, at, strand = left, -1, 0
         for s in range(strands):
             for t in range(begin, end):
                 value = shift + open[t] + ratios[s, t]
@@ -79,7 +83,7 @@ def one_or_none(
                     top, at, strand = value, t, s
         if top == -math.inf:
             return j
-        total = math.exp(none - top)
+        total = math.exp(left - top)
         for s in range(strands):
             for t in range(begin, end):
                 resp[s, t] = math.exp(resp[s, t] - top)
@@ -107,21 +111,23 @@ def log_add(a: float, b: float) -> float:
 
 
 @compiled
-def step_logs(ratios: Array, open: Array, rate: float, t: int) -> tuple[float, float]:
+def step_logs(ratios: Array, open: Array, must: Flags, rate: float, t: int) -> tuple[float, float]:
     """Logs of beginning a site at t (over both strands) and of going on without one."""
     if open[t] == -math.inf:
-        return -math.inf, 0.0
+        return -math.inf, -math.inf if must[t] else 0.0
     strands = ratios.shape[0]
     go = ratios[0, t]
     for s in range(1, strands):
         go = log_add(go, ratios[s, t])
     begun = rate * math.exp(open[t])
-    stay = math.log1p(-begun) if begun < 1.0 else -math.inf
+    stay = math.log1p(-begun) if begun < 1.0 and not must[t] else -math.inf
     return (math.log(begun) if begun > 0.0 else -math.inf) - math.log(strands) + go, stay
 
 
 @compiled
-def any_number(ratios: Array, open: Array, ends: Codes, width: int, rate: float, resp: Array, stays: Array, sums: Array) -> int:
+def any_number(
+    ratios: Array, open: Array, must: Flags, ends: Codes, width: int, rate: float, resp: Array, stays: Array, sums: Array
+) -> int:
     """Any number of sites that do not overlap: ``resp``, ``stays`` (n,) and per sequence the log-likelihood ratio, (s, 2).
 
     Returns -1, or a sequence that is impossible.
@@ -135,7 +141,7 @@ def any_number(ratios: Array, open: Array, ends: Codes, width: int, rate: float,
         for i in range(n):
             if ahead[i] == -math.inf:
                 continue
-            go, stay = step_logs(ratios, open, rate, begin + i)
+            go, stay = step_logs(ratios, open, must, rate, begin + i)
             ahead[i + 1] = log_add(ahead[i + 1], ahead[i] + stay)
             if go > -math.inf:
                 ahead[i + width] = log_add(ahead[i + width], ahead[i] + go)
@@ -144,7 +150,7 @@ def any_number(ratios: Array, open: Array, ends: Codes, width: int, rate: float,
         back[n] = 0.0
         for i in range(n - 1, -1, -1):
             t = begin + i
-            go, stay = step_logs(ratios, open, rate, t)
+            go, stay = step_logs(ratios, open, must, rate, t)
             back[i] = stay + back[i + 1]
             stays[t] = math.exp(ahead[i] + stay + back[i + 1] - ahead[n])
             for s in range(strands):
@@ -163,7 +169,7 @@ def any_number(ratios: Array, open: Array, ends: Codes, width: int, rate: float,
 
 @compiled
 def best_number(
-    ratios: Array, open: Array, ends: Codes, width: int, rate: float, resp: Array, stays: Array, sums: Array
+    ratios: Array, open: Array, must: Flags, ends: Codes, width: int, rate: float, resp: Array, stays: Array, sums: Array
 ) -> None:
     """``any_number`` for the best places: ``resp`` and ``stays`` of 0 and 1, ``sums[:, 0]`` the best log ratio."""
     strands, begin = ratios.shape[0], 0
@@ -183,7 +189,7 @@ def best_number(
                     strand = s
             if open[t] > -math.inf:
                 begun = rate * math.exp(open[t])
-                stay = math.log1p(-begun) if begun < 1.0 else -math.inf
+                stay = math.log1p(-begun) if begun < 1.0 and not must[t] else -math.inf
                 if begun > 0.0:
                     go = math.log(begun) - math.log(strands) + ratios[strand, t]
             stays[t] = 0.0

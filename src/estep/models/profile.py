@@ -4,6 +4,7 @@
 
 E-step   expected moves and letters by forward and backward through silent states (``kernels/profile.py``), or of the best path
 M-step   e_j, i_j, a_j^{s.} in proportion to expected and imagined counts; a state that is never left keeps its moves
+         a mixture prior imagines letters by the kind of each node (``dirichlet_mixture.py``): one more hidden layer
 known    where the state of every letter is given, the counts are those of that path: the fit counts, and is over at once
 
 Emitting states have numbers: I_j is 2 j, M_j is 2 j - 1. Unknown letters (code -1) say nothing.
@@ -31,6 +32,7 @@ from estep.core.protocols import Assign, Chunk, Expected, Explained
 from estep.core.record import Array, record
 from estep.core.support import Constraints, Simplex, Support
 from estep.kernels import profile as kernels
+from estep.models.dirichlet_mixture import DirichletMixture
 
 TINY = np.finfo(float).tiny
 SEMIRINGS = {"sum": False, "max": True}
@@ -50,11 +52,15 @@ class ProfileParams:
 
 @record
 class ProfileStats:
-    """Expected letters of match and insert states, and expected moves, in the shapes of the parameters."""
+    """Expected letters of match and insert states, and expected moves, in the shapes of the parameters.
+
+    ``draws`` counts how often the nodes' letters are drawn from a mixture prior: 0 of data, 1 of the prior.
+    """
 
     match: Array
     insert: Array
     moves: Array
+    draws: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +74,11 @@ class Profile:
         Insert states are held at these probabilities; None fits them.
     imagined : (match, insert, moves)
         Letters, and moves, imagined of every kind in every state (Dirichlet parameters minus one); (1, 1, 1) is Laplace's rule.
+        Instead of the first number, letters (m,).
     held : dict
         Entries that are fixed, by parameter name; NaN is free.
+    mixture : DirichletMixture or None
+        Prior of the match states' letters, beside what is imagined.
 
     Chunks hold codes (n,) with -1 for unknown, ``ends``, and ``given`` None or the emitting state of every letter (n,).
     """
@@ -77,8 +86,9 @@ class Profile:
     length: int
     size: int
     background: Array | None = None
-    imagined: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    imagined: tuple[float | Array, float, float] = (0.0, 0.0, 0.0)
     held: dict[str, Array] = dataclasses.field(default_factory=dict)
+    mixture: DirichletMixture | None = None
     names: ClassVar[tuple[str, ...]] = ("match", "insert", "moves")
 
     @property
@@ -89,7 +99,8 @@ class Profile:
     @property
     def prior(self) -> ProfileStats | None:
         """The imagined counts as statistics, or None."""
-        return None if not any(self.imagined) else remembered(self, "prior", self._imagined)
+        nothing = self.mixture is None and not any(np.any(part) for part in self.imagined)
+        return None if nothing else remembered(self, "prior", self._imagined)
 
     def bind(self, data: Any) -> Profile:
         """Nothing more depends on the data as a whole."""
@@ -141,13 +152,17 @@ class Profile:
             entry = support.entries[name]
             assert isinstance(entry, Simplex)
             counts = getattr(stats, name) + (0.0 if prior is None else getattr(prior, name))
+            if name == "match" and self.mixture is not None:
+                counts = counts + self.mixture.imagined(params.match, self._free())
             left = counts.sum(axis=-1, keepdims=True) > 0
             found[name] = entry.share(np.where(left, counts, getattr(params, name)))
         return ProfileParams(**found)
 
     def q(self, params: ProfileParams, stats: ProfileStats) -> float:
-        """``sum counts log p`` over letters and moves, in nats (0 log 0 = 0)."""
+        """``sum counts log p`` over letters and moves, in nats (0 log 0 = 0), and draws from a mixture prior."""
         total = 0.0
+        if self.mixture is not None and stats.draws:
+            total = stats.draws * self.mixture.log_density(params.match, self._free())
         for name in self.names:
             counts, probs = getattr(stats, name), getattr(params, name)
             held = counts > 0
@@ -157,7 +172,10 @@ class Profile:
 
     def score(self, params: ProfileParams, stats: ProfileStats) -> Array:
         """Gradient of ``q`` in free coordinates."""
-        slopes = {n: getattr(stats, n) / np.maximum(getattr(params, n), TINY) for n in self.names}
+        counts = {n: getattr(stats, n) for n in self.names}
+        if self.mixture is not None and stats.draws:
+            counts["match"] = counts["match"] + stats.draws * self.mixture.imagined(params.match, self._free())
+        slopes = {n: counts[n] / np.maximum(getattr(params, n), TINY) for n in self.names}
         return self.support(params).pull(params, slopes)
 
     def support(self, params: ProfileParams) -> Support:
@@ -269,19 +287,23 @@ class Profile:
         allowed[0, 2] = [True, False, False]
         return allowed
 
+    def _free(self) -> NDArray[np.bool_] | None:
+        """Which letters of match states a prior speaks of, or None for all."""
+        return np.isnan(self.held["match"]) if "match" in self.held else None
+
     def _imagined(self) -> ProfileStats:
         match, insert, moves = self.imagined
         allowed = self._allowed().astype(float)
         allowed[0, 2] = 0.0
         told = insert if self.background is None else 0.0
         counts = {
-            "match": np.full((self.length, self.size), match),
+            "match": np.tile(np.broadcast_to(np.asarray(match, dtype=float), (self.size,)), (self.length, 1)),
             "insert": np.full((self.length + 1, self.size), told),
             "moves": moves * allowed,
         }
         for name, held in self.held.items():  # what is fixed has nothing to imagine, and may be zero
             counts[name] = np.where(np.isnan(held), counts[name], 0.0)
-        return ProfileStats(**counts)
+        return ProfileStats(**counts, draws=float(self.mixture is not None))
 
     def _support(self) -> Support:
         fixed = {name: np.array(value, dtype=float) for name, value in self.held.items()}

@@ -11,6 +11,8 @@ E-step   posteriors Z_st of places and strands (``kernels/windows.py``)
 M-step   gamma = mean over sequences of sum Z;   lambda = (sum Z + R) / (sum Z + sum stays)
          R_t = stays_t lambda (1 - V_t) / (1 - lambda V_t): sites that were offered and refused, for places V_t < 1
 
+Where sites are known (``must``), or places permitted, arrangements that disagree have probability 0; the laws are the same.
+
 V_t in [0, 1] is how open a place still is: 1, or less where an earlier motif lies (erasing), 0 where a mask lies.
 
 symbol   variable   shape
@@ -40,7 +42,7 @@ Ends = NDArray[np.int64]
 class MotifText:
     """A block of sequences as laws of places see it: log ratios (S, n), openness (n,), ends and weights of sequences (s,).
 
-    ``row_weight`` (n,) is the weight of its sequence for each row.
+    ``row_weight`` (n,) is the weight of its sequence for each row; ``must`` (n,) says where a site is known to begin.
     """
 
     ratios: Array
@@ -49,6 +51,7 @@ class MotifText:
     weight: Array
     row_weight: Array
     width: int
+    must: NDArray[np.bool_]
 
     @property
     def strands(self) -> int:
@@ -98,7 +101,12 @@ def place_one_or_none(text: MotifText, shares: Array, best: bool) -> PlacedSites
 
 def _one_or_none(text: MotifText, shares: Array, best: bool, required: bool) -> PlacedSites:
     resp, sums = np.empty_like(text.ratios), np.empty((len(text.ends), 2))
-    bad = windows.one_or_none(text.ratios, text.open, text.ends, *_logs(shares), required, best, resp, sums)
+    known = np.add.reduceat(text.must.astype(int), text.begins)
+    if (known > 1).any():
+        return PlacedSites(resp, np.zeros(2), 0.0, sums[:, 0], sums[:, 1], int(known.argmax()))
+    elsewhere = np.repeat(known > 0, np.diff(text.ends, prepend=0)) & ~text.must
+    ratios = np.where(elsewhere, -np.inf, text.ratios) if elsewhere.any() else text.ratios
+    bad = windows.one_or_none(ratios, text.open, text.ends, *_logs(shares), required | (known > 0), best, resp, sums)
     if bad >= 0:
         return PlacedSites(resp, np.zeros(2), 0.0, sums[:, 0], sums[:, 1], int(bad))
     room = text.summed(np.exp(text.open))
@@ -114,11 +122,12 @@ def place_any(text: MotifText, shares: Array, best: bool) -> PlacedSites:
     """Any number of sites that do not overlap."""
     resp, stays, sums = np.empty_like(text.ratios), np.empty(text.open.size), np.empty((len(text.ends), 2))
     rate = float(shares[0])
-    bad = windows.any_number(text.ratios, text.open, text.ends, text.width, rate, resp, stays, sums)
+    told = (text.ratios, text.open, text.must, text.ends, text.width, rate, resp, stays, sums)
+    bad = windows.any_number(*told)
     if bad >= 0:
         return PlacedSites(resp, np.zeros(2), 0.0, sums[:, 0], sums[:, 1], int(bad))
     if best:
-        windows.best_number(text.ratios, text.open, text.ends, text.width, rate, resp, stays, sums)
+        windows.best_number(*told)
     return _counted(text, resp, stays, rate, sums)
 
 
@@ -126,19 +135,20 @@ def place_windows(text: MotifText, shares: Array, best: bool) -> PlacedSites:
     """Every window by itself, then scaled; the likelihood is that of ``place_any`` with as many sites a letter."""
     rate = float(shares[0])
     open = np.exp(text.open)
-    with np.errstate(divide="ignore", over="ignore"):
-        ways = np.log(rate * open / text.strands) + text.ratios
-        top = np.maximum(ways.max(axis=0), 0.0)
-        total = np.exp(ways - top).sum(axis=0) + np.maximum(1.0 - rate * open, 0.0) * np.exp(-top)
-    resp = np.exp(ways - top) / total
-    if best:
-        resp = (resp == resp.max(axis=0)) * (resp > 0.5).astype(float)
-    windows.thinned(resp, text.ends, text.width)
+    resp, stays, sums = np.empty_like(text.ratios), np.empty(open.size), np.empty((len(text.ends), 2))
     chain = min(rate / max(1.0 - rate * (text.width - 1), rate), 1.0)
-    aside, stays, sums = np.empty_like(resp), np.empty(open.size), np.empty((len(text.ends), 2))
-    bad = windows.any_number(text.ratios, text.open, text.ends, text.width, chain, aside, stays, sums)
+    bad = windows.any_number(text.ratios, text.open, text.must, text.ends, text.width, chain, resp, stays, sums)
     if bad >= 0:
         return PlacedSites(resp, np.zeros(2), 0.0, sums[:, 0], sums[:, 1], int(bad))
+    with np.errstate(divide="ignore", over="ignore"):
+        ways = np.log(rate * open / text.strands) + text.ratios
+        none = np.where(text.must, 0.0, np.maximum(1.0 - rate * open, 0.0))
+        top = np.where(text.must, ways.max(axis=0), np.maximum(ways.max(axis=0), 0.0))
+        total = np.exp(ways - top).sum(axis=0) + none * np.exp(-top)
+    resp = np.exp(ways - top) / total
+    if best:
+        resp = (resp == resp.max(axis=0)) * (text.must | (resp > 0.5)).astype(float)
+    windows.thinned(resp, text.ends, text.width)
     return _counted(text, resp, np.where(open > 0, 1.0 - resp.sum(axis=0), 0.0), rate, sums)
 
 

@@ -4,6 +4,8 @@
     begin       M-step from the proposal; its components regularised by the weak prior, so that small classes do not collapse
                 (the hierarchical rule first tries the plain M-step, as mclust does)
 
+    random      stands in for a rule that draws rows where fewer rows differ than there are classes
+
     soften      a row gives the share SOFT of itself to all the classes that it may belong to, the rest as proposed
 
 Rules see ``features(x)`` where the family has them, else ``x``. Rows with missing entries are proposed on with column means
@@ -142,7 +144,18 @@ def rule_names(init: str, n_init: int, d: int) -> list[str]:
 def propose(sample: Sample, k: int, names: Sequence[str], seed: int, noise: bool = False) -> list[Proposal]:
     """One proposal a name for the rows of ``sample``; with ``noise`` the last of ``k`` classes is noise."""
     quiet = _quiet(sample) if noise else None
-    return [_proposal(name, sample, quiet, k, np.random.default_rng([seed, 1 + i])) for i, name in enumerate(names)]
+    rules = [_possible(name, sample, k) for name in names]
+    return [_proposal(name, sample, quiet, k, np.random.default_rng([seed, 1 + i])) for i, name in enumerate(rules)]
+
+
+def _possible(name: str, sample: Sample, k: int) -> str:
+    """The rule, or "random" where it wants ``k`` different rows and there are fewer: more states than symbols."""
+    if name not in CYCLE:
+        return name
+    for rows in (sample.scaled[: 8 * k], sample.scaled):
+        if len(np.unique(rows, axis=0)) >= k:
+            return name
+    return "random"
 
 
 def _quiet(sample: Sample) -> NDArray[np.bool_]:

@@ -172,7 +172,7 @@ def steps(
 ) -> Iterator[tuple[NDArray[np.intp], Array, Array]]:
     """Block by block: words, log-likelihood after one EM step from each, and the columns found, (U, rows, m)."""
     size = max(BLOCK // max(seen.count, 1), FEWEST)
-    imagined = np.zeros(model.size) if model.imagined is None else model.imagined
+    imagined = model.pseudocounts
     weight = np.asarray(_spread(seen), dtype=np.float32)
     low, high = np.log((1.0 - seed) / (model.size - 1)), np.log(seed)
     for at in range(0, len(words), size):
@@ -247,12 +247,12 @@ def _apart(
             break
         if all(abs(row - word.row) > NEAR for word in chosen):
             held = probs if model.held is None else np.where(np.isnan(model.held), probs, model.held)
-            params = MotifParams(_within(model, held), background, model.first_shares(share))
+            params = MotifParams(within(model, held), background, model.first_shares(share))
             chosen.append(Word(seen.letters[window], row, value, params))
     return chosen
 
 
-def _within(model: Motif, probs: Array) -> Array:
+def within(model: Motif, probs: Array) -> Array:
     """Rows of probabilities that obey the fixed entries."""
     if model.held is None:
         return probs

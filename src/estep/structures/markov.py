@@ -69,6 +69,17 @@ class Hitting:
     times: Array
 
 
+def square(transmat: Array) -> Array:
+    """A transition matrix (k, k), or (k + 1, k + 1) of one whose last column (k, k + 1) is the ending, never left.
+
+    >>> square(np.array([[0.5, 0.25, 0.25], [0.0, 0.5, 0.5]])).tolist()
+    [[0.5, 0.25, 0.25], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]]
+    """
+    moves = np.asarray(transmat)
+    k, width = moves.shape
+    return moves if k == width else np.vstack([moves, np.eye(1, width, k)])
+
+
 def reachable(transmat: Array) -> NDArray[np.bool_]:
     """Whether j can be reached from i in any number of steps, none included, (k, k)."""
     found = (np.asarray(transmat) > 0) | np.eye(len(transmat), dtype=bool)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from estep.core.record import Array
-from estep.kernels import chain, semimarkov, semimarkov_log
+from estep.kernels import chain, semimarkov, semimarkov_log, semimarkov_several
 from estep.kernels.semimarkov import Counts, Open, Tables
 from estep.structures.chain_pass import impossible
 
@@ -199,6 +199,19 @@ def best(law: SegmentLaw, logb: Logb, ends: Integers, origin: int) -> tuple[Path
         if bad >= 0:
             raise impossible(origin + begin + bad, bool(np.isneginf(rows[:, bad]).all()))
     return path, values
+
+
+def best_several(law: SegmentLaw, logb: Logb, n: int, count: int) -> tuple[Path, Array]:
+    """The ``count`` most probable paths (count, n) of the one sequence of ``n`` rows, and their log p(x, z) (count,).
+
+    Where there are fewer, the rest have value -inf and states -1; raises ImpossibleRow where there is none.
+    """
+    rows = np.ascontiguousarray(logb(slice(0, n)).T, dtype=float)
+    values, paths = np.empty(count), np.empty((count, n), dtype=np.intp)
+    semimarkov_several.best_paths(law.logs, rows, values, paths)
+    if values[0] == -np.inf:
+        best(law, logb, np.array([n], dtype=np.int64), 0)
+    return paths, values
 
 
 def draw(law: SegmentLaw, seen: list[Logged], uniforms: Array) -> Path:

@@ -159,11 +159,14 @@ def table_of(estimator: Any, errors: Errors | Bootstrap | None = None, level: fl
     """
     if errors is None:
         params = getattr(estimator, "params_", None) or {n: getattr(estimator, f"{n}_") for n in CENTRES}
-        own = None if "transmat" in params else getattr(estimator, "weights_", None)
+        chained = any(_base(name) in MOVES for name in params) and "weights" not in params
+        own = None if chained else getattr(estimator, "weights_", None)
         named = [("weights", own), *_arrays(params)]
         found = {name: value for name, value in named if value is not None}
         lines = [line for name, value in found.items() for line in _lines(estimator, name, np.asarray(value, dtype=float))]
         return EstimateTable(tuple(lines), level, "")
+    if not isinstance(errors, Errors | Bootstrap):
+        raise TypeError(f"errors must be what standard_errors returned, got {errors!r}; or give the rows, with method=")
     ends = errors.interval(level) if isinstance(errors, Bootstrap) else wald(errors, level)
     lines = []
     for name, value in errors.estimates.items():
@@ -189,13 +192,13 @@ def _idle(line: Line) -> bool:
 
 def _tested(name: str) -> bool:
     """Whether zero is a value of interest: of coefficients."""
-    return name.rsplit(".", 1)[-1] in ("coefs", "intercepts", "coef", "intercept", "gate_coefs", "gate_intercepts")
+    return name.rsplit(".", 1)[-1] in TESTED
 
 
 def _shown(name: str, value: Array) -> list[tuple[int, ...]]:
     """Indices of the entries to show: of symmetric matrices on the last two axes the lower half."""
     every = list(np.ndindex(np.shape(value)))
-    half = name.rsplit(".", 1)[-1] not in PROBABILITIES and _symmetric(value)
+    half = _base(name) not in (*PROBABILITIES, *TESTED) and _symmetric(value)
     return [index for index in every if index[-1] <= index[-2]] if half else every
 
 
@@ -222,11 +225,41 @@ def _lines(estimator: Any, name: str, value: Array) -> Iterator[Line]:
 
 PROBABILITIES = ("weights", "startprob", "transmat", "probs", "mix_weights", "cells")
 """Parameters every entry of which is shown, though a table of them may be symmetric."""
+TESTED = ("coefs", "intercepts", "coef", "intercept", "gate_coefs", "gate_intercepts", "move_coefs", "start_coefs")
+"""Coefficients."""
 Axis = tuple[str, Sequence[str], Sequence[int]]
 CENTRES = ("cluster_centers",)
 """What an estimator without ``params_`` shows."""
-MOVES: Mapping[str, str] = {"transmat": "to"}
+MOVES: Mapping[str, str] = {"transmat": "to", "move_coefs": "to"}
 """Parameters of a component whose next axis counts components too, and what leads there."""
+
+
+def _base(name: str) -> str:
+    """A parameter's name without the part that it belongs to, and without the number of its chain.
+
+    >>> _base("transmat_1"), _base("visits.rates")
+    ('transmat', 'rates')
+    """
+    last = name.rsplit(".", 1)[-1]
+    head, _, chain = last.rpartition("_")
+    return head if chain.isdigit() else last
+
+
+def _leading(estimator: Any, name: str, value: Array) -> list[Axis]:
+    """The first axes of a parameter where these are classes and their states, or states of several chains."""
+    if hasattr(estimator, "n_components") and hasattr(estimator, "n_states"):
+        classes = [f"class {c}" for c in range(estimator.n_components)]
+        states: Axis = ("component", [str(j) for j in range(estimator.n_states)], ())
+        if name == "weights":
+            return [("component", classes, ())]
+        alone = estimator.shared and name not in ("startprob", "transmat")
+        return [states] if alone else [("component", classes, ()), states]
+    structure: Any = getattr(estimator.result_.model, "structure", None)
+    if not hasattr(structure, "each_chain"):
+        return []
+    if name == "effects":
+        return [("component", [f"{a} of chain {m}" for m, size in enumerate(structure.sizes) for a in range(size)], ())]
+    return [("component", [str(a) for a in range(len(value))], ())] if _base(name) in ("startprob", "transmat") else []
 
 
 def _axes(estimator: Any, name: str, value: Array) -> list[Axis]:
@@ -240,11 +273,13 @@ def _axes(estimator: Any, name: str, value: Array) -> list[Axis]:
     mixed_states = "mix_weights" in getattr(estimator, "params_", ())
     parts = getattr(getattr(estimator.result_.model, "family", None), "m", None) if mixed_states else None
     mixed = len(components) > 1 or hasattr(estimator, "n_components")
-    axes: list[Axis] = []
-    for axis, size in enumerate(value.shape):
+    axes = _leading(estimator, name, value)
+    first = max(len(axes), 1)
+    for axis, size in list(enumerate(value.shape))[len(axes) :]:
         kinds = [kind for kind, _, _ in axes]
-        if name in MOVES and kinds:
-            axes.append(("number", [*(f"{MOVES[name]} {state}" for state in components), "end"][:size], ()))
+        if axis == first and _base(name) in MOVES:
+            towards = [f"{MOVES[_base(name)]} {state}" for state in axes[-1][1]]
+            axes.append(("number", [*towards, "end"][:size], ()))
         elif name == "weights" and groups is not None and axis == 0 and value.ndim == 2:
             axes.append(("group", [str(group) for group in groups], ()))
         elif mixed and size in sizes and not {"component", "column", "number"} & {*kinds}:

@@ -21,6 +21,7 @@ from estep.families.poisson_regression import PoissonRegression
 from estep.views.palette import colours, mixed
 from estep.views.plot import INK, add_legend, figure_of, new_axes, tidy
 from estep.views.responsibilities import position_of
+from estep.views.with_rows import names_response
 from estep.views.words import column_names, component_names
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def plot_regressions(
     place = position_of(column, column_names(estimator))
     response = _numbers(estimator, y)
     classify = getattr(estimator, "posterior", None) or estimator.predict_proba
-    resp = classify(X, None if _names_response(estimator) else y, offset=offset, **_groups(by))
+    resp = classify(X, None if names_response(estimator) else y, offset=offset, **_groups(by))
     shown = response if offset is None else _at_zero(family, response, np.asarray(offset, dtype=float))
     rows = _typical(X, place) if at is None else at
     x, where = _column(X, place), _column(rows, place)
@@ -135,14 +136,9 @@ def _family_of(estimator: Any) -> Any:
     return family
 
 
-def _names_response(estimator: Any) -> bool:
-    formula = getattr(estimator, "formula", None)
-    return formula is not None and bool(str(formula).partition("~")[0].strip()) and "~" in str(formula)
-
-
 def _response_name(estimator: Any, y: Any, without_offset: bool) -> str:
     own = str(getattr(y, "name", None) or "y")
-    left = str(estimator.formula).partition("~")[0].strip() if _names_response(estimator) else own
+    left = str(estimator.formula).partition("~")[0].strip() if names_response(estimator) else own
     return f"{left} (at offset 0)" if without_offset else left
 
 

@@ -14,11 +14,10 @@ from estep.core.files import write_whole
 from estep.core.version import VERSION
 from estep.views.estimates import table_of
 from estep.views.frames import Frames
-from estep.views.in_sequences import in_sequences
 from estep.views.player import asset, block, policy
 from estep.views.report_pictures import GALLERY, RUN, Picture, picture_of, pictures
 from estep.views.table import component_rows, facts_of, read_given
-from estep.views.values import in_groups
+from estep.views.with_rows import with_rows
 from estep.views.words import column_names, model_line, warnings_of
 
 if TYPE_CHECKING:
@@ -36,13 +35,12 @@ def write_report(
     selection: Any = None,
     names: str | None = None,
     frames: Frames | None = None,
-    by: Any = None,
     errors: Any = None,
     findings: Any = None,
     level: float = 0.95,
     **rows: Any,
 ) -> Path:
-    """Write a fitted mixture, or hidden Markov model, as a self-contained HTML page.
+    """Write a fitted mixture, mixture of regressions or hidden Markov model as a self-contained HTML page.
 
     Parameters
     ----------
@@ -60,14 +58,13 @@ def write_report(
         What the data are called, in the title.
     frames : Frames, optional
         The run pass by pass, for the player.
-    by : array (n,), optional
-        The group of each row, where the weights differ by group.
     errors : Errors, optional
         What ``estimator.standard_errors(X)`` returned: adds standard errors and intervals of ``level``.
     findings : Diagnosis, optional
         What ``estimator.diagnose(X)`` returned: adds what was found, with remedies, and what was checked.
     **rows
-        Of a hidden Markov model ``sequence``, ``lengths`` and ``time``, as in its ``fit``.
+        What else the fit was given with the rows: of regressions ``y`` and ``offset``; ``by``; of hidden Markov models
+        ``sequence``, ``lengths``, ``time`` and ``covariates``.
 
     Returns
     -------
@@ -76,11 +73,12 @@ def write_report(
 
     Raises
     ------
+    ValueError
+        Where ``rows`` do not belong to the estimator, or the responses of a regression are missing.
     ImportError
         Where jinja2 or matplotlib is missing, naming what to install.
     """
     path = Path(path)
-    estimator = in_groups(estimator, by)
     told: dict[str, Any] = {"command": command, "selection": selection, "names": names, "frames": frames}
     write_whole(path, report_html(estimator, X, **told, errors=errors, findings=findings, level=level, **rows).encode())
     return path
@@ -102,7 +100,7 @@ def report_html(
     """The page as text; arguments as for ``write_report``."""
     from markupsafe import Markup
 
-    estimator, X = in_sequences(estimator, X, **rows)
+    estimator, X = with_rows(estimator, X, **rows)
     style, script = asset("page.css") + asset("player.css"), asset("player.js") if frames is not None else ""
     seen = _given(estimator, X)
     header, lines, shared = component_rows(estimator, seen)
@@ -159,7 +157,7 @@ def _figure(picture: Picture) -> Any:
 
 
 def _given(estimator: Any, X: Any) -> Any:
-    return read_given(estimator, X) if hasattr(estimator, "predict_proba") and hasattr(estimator, "icl") else None
+    return read_given(estimator, X) if hasattr(estimator, "icl") else None
 
 
 def _lead(estimator: Any, n: int) -> str:

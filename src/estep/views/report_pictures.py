@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import inspect
 import io
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from estep.families.normal import Normal
 from estep.inference.distribution import has_cdf, is_counted
+from estep.inference.free_point import families_of
 from estep.views.profiles import candidates
 from estep.views.values import numeric_columns
 from estep.views.words import column_names, component_names, inner_family, named_components, overall_weights
@@ -128,8 +130,18 @@ def _over_time(estimator: Any, X: Any) -> Figure:
     return figure
 
 
+def _moves(estimator: Any, X: Any) -> Figure:
+    figure: Figure = estimator.plot()
+    return figure
+
+
 def _residuals(estimator: Any, X: Any) -> Figure:
     figure: Figure = estimator.plot_residuals(X, kind="forecast")
+    return figure
+
+
+def _of_responses(estimator: Any, X: Any) -> Figure:
+    figure: Figure = estimator.plot_residuals(X, along="fitted")
     return figure
 
 
@@ -145,8 +157,18 @@ def _starts(estimator: Any, X: Any) -> Figure:
     return plot_starts(estimator)
 
 
+def _classed(estimator: Any) -> bool:
+    """Whether ``predict_proba`` is of the components, row by row."""
+    return hasattr(estimator, "predict_proba") and hasattr(estimator, "icl") and not hasattr(estimator, "gate_proba")
+
+
 def _mixture(estimator: Any) -> bool:
-    return hasattr(estimator, "predict_proba")
+    """Whether moreover the columns are what the components have a law of."""
+    return _classed(estimator) and not _regresses(estimator)
+
+
+def _regresses(estimator: Any) -> bool:
+    return "coefs" in getattr(getattr(estimator.result_.model, "family", None), "names", ())
 
 
 def _sequential(estimator: Any) -> bool:
@@ -154,10 +176,23 @@ def _sequential(estimator: Any) -> bool:
     return hasattr(estimator, "decode")
 
 
+def _over_rows(estimator: Any) -> bool:
+    """Whether the picture of sequences is of their rows, and not of the moves alone."""
+    return _sequential(estimator) and "X" in inspect.signature(estimator.plot).parameters
+
+
 def _has_residuals(estimator: Any) -> bool:
     if not _sequential(estimator) or not hasattr(estimator, "plot_residuals"):
         return False
     return has_cdf(estimator.result_.model.family, 0, int(estimator.n_features_in_))
+
+
+def _has_residuals_of_responses(estimator: Any) -> bool:
+    """Whether responses are numbers, whose law has a distribution function."""
+    if not hasattr(estimator, "predict_component"):
+        return False
+    inner = [family for family in families_of(estimator.result_.model) if not hasattr(family, "family_of")]
+    return all(hasattr(family, "cdf") and getattr(family, "classes", "none") == "none" for family in inner)
 
 
 def _columns(estimator: Any) -> int:
@@ -191,7 +226,7 @@ def _drawn(estimator: Any) -> str:
 
 
 def _many(estimator: Any) -> bool:
-    return _mixture(estimator) and int(estimator.result_.model.k) > 1
+    return _classed(estimator) and int(estimator.result_.model.k) > 1
 
 
 def _of_components(estimator: Any) -> str:
@@ -204,16 +239,28 @@ def _of_components(estimator: Any) -> str:
 
 GALLERY: tuple[Drawing, ...] = (
     Drawing(
-        _sequential,
+        _over_rows,
         _over_time,
         lambda e: f"Columns over time in the colours of the most probable path, probabilities and moves of {_of_components(e)}",
         "Rows over time in the colours of the most probable path, probabilities of states, and moves between them.",
+    ),
+    Drawing(
+        lambda e: _sequential(e) and not _over_rows(e),
+        _moves,
+        lambda e: f"States and the moves between them, {_of_components(e)}",
+        "States, the moves between them, and where sequences begin.",
     ),
     Drawing(
         _has_residuals,
         _residuals,
         lambda e: f"Pseudo-residuals of {column_names(e)[0]} given the rows before, their normal Q-Q plot and autocorrelations",
         "Forecast pseudo-residuals: independent and standard normal where the model holds.",
+    ),
+    Drawing(
+        _has_residuals_of_responses,
+        _of_responses,
+        lambda e: f"Pseudo-residuals of the responses along the expected ones, with a normal Q-Q plot, of {_of_components(e)}",
+        "Pseudo-residuals of the responses: standard normal, whatever is expected, where the model holds.",
     ),
     Drawing(
         lambda e: _mixture(e) and 1 <= _columns(e) <= 2,
@@ -234,7 +281,7 @@ GALLERY: tuple[Drawing, ...] = (
         "Every pair of columns, and each column's histogram with the components.",
     ),
     Drawing(
-        lambda e: _many(e) and _columns(e) > 2,
+        lambda e: _mixture(e) and _many(e) and _columns(e) > 2,
         _projection,
         lambda e: f"Rows in the plane that tells the components apart best, with {_of_components(e)}",
         "The plane in which the components lie farthest apart, in units of the spread within them.",
@@ -252,7 +299,7 @@ GALLERY: tuple[Drawing, ...] = (
         "Profiles of the components.",
     ),
     Drawing(
-        lambda e: _many(e) and int(e.n_features_in_) == 1 == _columns(e) and not _sequential(e),
+        lambda e: _mixture(e) and _many(e) and int(e.n_features_in_) == 1 == _columns(e) and not _sequential(e),
         _responsibilities,
         lambda e: f"Share of each component along {column_names(e)[0]}",
         "Responsibilities: to which component a row belongs, along the column.",

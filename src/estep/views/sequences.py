@@ -36,7 +36,7 @@ def plot_sequences(
 
     if x is None or resp is None or path is None or ends is None:
         figure = Figure(figsize=(4.2, 3.8), layout="constrained")
-        _moves(figure.add_subplot(), transmat)
+        draw_moves(figure.add_subplot(), transmat)
         return figure
     shown = min(x.shape[1], MOST)
     figure = Figure(figsize=(10.0, 1.8 * (shown + 1) + 0.6), layout="constrained")
@@ -48,10 +48,16 @@ def plot_sequences(
         shared.set_ylabel(names[j] if j < len(names) else f"x{j}")
         shared.tick_params(labelbottom=False)
     below = figure.add_subplot(grid[shown, 0], sharex=shared)
-    below.stackplot(np.arange(len(resp)), resp.T, colors=colours(resp.shape[1]), linewidth=0)
-    below.set(ylim=(0.0, 1.0), ylabel="p(state | x)", xlabel="row")
-    _moves(figure.add_subplot(grid[:, 1]), transmat)
+    draw_shares(below, resp, "p(state | x)")
+    below.set_xlabel("row")
+    draw_moves(figure.add_subplot(grid[:, 1]), transmat)
     return figure
+
+
+def draw_shares(ax: Axes, resp: Array, label: str) -> None:
+    """Probabilities of states (n, k) over the rows, one on top of the other."""
+    ax.stackplot(np.arange(len(resp)), resp.T, colors=colours(resp.shape[1]), linewidth=0)
+    ax.set(ylim=(0.0, 1.0), ylabel=label)
 
 
 def _column(ax: Axes, x: Array, path: NDArray[np.intp], ends: NDArray[np.intp], k: int) -> None:
@@ -69,12 +75,12 @@ def _column(ax: Axes, x: Array, path: NDArray[np.intp], ends: NDArray[np.intp], 
         ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=min(k, 6), frameon=False, fontsize=8, markerscale=2)
 
 
-def _moves(ax: Axes, transmat: Array) -> None:
+def draw_moves(ax: Axes, transmat: Array, title: str = "moves") -> None:
     """Transition probabilities, from rows to columns; the last column is the ending where there is one."""
     k, width = transmat.shape
     ax.imshow(transmat, vmin=0.0, vmax=1.0, cmap="Blues")
     labels = [str(j) for j in range(k)] + ["end"] * (width - k)
-    ax.set(xlabel="to state", ylabel="from state", title="moves")
+    ax.set(xlabel="to state", ylabel="from state", title=title)
     ax.set_xticks(range(width), labels)
     ax.set_yticks(range(k), labels[:k])
     if k > LEGIBLE:

@@ -1,4 +1,4 @@
-"""The table of a motif's sites: where in which sequence, on which strand, how probable, how many bits, which letters."""
+"""The table of a motif's sites: where in which sequence, on which strand, how probable, how many bits, by chance how often."""
 
 from __future__ import annotations
 
@@ -33,15 +33,18 @@ class Sites:
         Posterior probability of a site at this very place and strand.
     bits : array
         log2 of the letters' probability under the motif over that under the background.
+    pvalue : array
+        How probable it is that as many letters of the background have at least these bits, by ``inference/site_scores.py``;
+        of one word on one strand, however many were looked at.
     word : array of str
         The letters, read in the direction of the motif.
 
     Examples
     --------
-    >>> one = Sites(*map(np.array, ([0], ["a"], [4], [8], [1], [0.99], [7.5], ["TGCA"])))
+    >>> one = Sites(*map(np.array, ([0], ["a"], [4], [8], [1], [0.99], [7.5], [0.004], ["TGCA"])))
     >>> print(one)
-    site  sequence  start  strand  probability  bits  word
-    0            a      4       +        0.990   7.5  TGCA
+    site  sequence  start  strand  probability  bits   pvalue  word
+    0            a      4       +        0.990   7.5  4.0e-03  TGCA
     """
 
     sequence: NDArray[np.intp]
@@ -51,6 +54,7 @@ class Sites:
     strand: NDArray[np.intp]
     probability: Array
     bits: Array
+    pvalue: Array
     word: NDArray[Any]
 
     def __len__(self) -> int:
@@ -78,7 +82,7 @@ class Sites:
         return out.getvalue()
 
     def __str__(self) -> str:
-        header = ["sequence", "start", "strand", "probability", "bits", "word"]
+        header = ["sequence", "start", "strand", "probability", "bits", "pvalue", "word"]
         lines = [Row(str(i), _cells(row)) for i, row in enumerate(self.rows()) if i < SHOWN]
         if not lines:
             return "no sites"
@@ -88,7 +92,8 @@ class Sites:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     probability, bits = f"{row['probability']:.3f}", f"{row['bits']:.1f}"
-    return [str(row["name"]), str(row["start"]), _sign(row["strand"]), probability, bits, str(row["word"])]
+    place = [str(row["name"]), str(row["start"]), _sign(row["strand"])]
+    return [*place, probability, bits, f"{row['pvalue']:.1e}", str(row["word"])]
 
 
 def _sign(strand: int) -> str:

@@ -39,6 +39,11 @@ from estep.views.words import (
 MOST_PAIRS = 45
 MOST_ROWS = 60
 MOVES = (("startprob", 1), ("transmat", 2))
+NORMAL = ("mean", "means", "covariance", "covariances")
+APART = ("move_coefs", "start_coefs")
+"""Parameters of moves between states that an estimator's summary shows in a table of its own."""
+NORMAL_DOF = 1e4
+"""Degrees of freedom above which quantiles of a t law are a normal's to some four digits."""
 SAME = 1e-7
 """Relative gap below which two log-likelihoods belong to the same data."""
 
@@ -77,16 +82,26 @@ def summary_text(estimator: Any, X: Any = None, *, errors: Any = None, level: fl
         lines += ["", *_elsewhere(result, seen)]
     header, rows, shared = component_rows(estimator, seen)
     lines += ["", *table("component", header, rows), *shared]
-    said = warnings_of(estimator)
+    return "\n".join([*lines, *sureness(estimator, errors, level)])
+
+
+def sureness(estimator: Any, errors: Any, level: float) -> list[str]:
+    """The end of a summary: standard errors and intervals where there are any, and what a reader must be warned of."""
+    lines, said = [], [*warnings_of(estimator), *_remarks(estimator)]
     if errors is not None:
         from estep.views.estimates import table_of
 
         told = table_of(estimator, errors, level)
-        lines += ["", f"Standard errors by {told.method}, {100 * level:g} % intervals", "", *str(told).split("\n")]
+        lines = ["", f"Standard errors by {told.method}, {100 * level:g} % intervals", "", *str(told).split("\n")]
         said = said + [f"{note[0].upper()}{note[1:]}." for note in errors.notes]
-    if said:
-        lines += ["", "Note", *notes(said)]
-    return "\n".join(lines)
+    return [*lines, "", "Note", *notes(said)] if said else lines
+
+
+def _remarks(estimator: Any) -> Iterator[str]:
+    """What numbers of the table are not to be taken at their word."""
+    for name, value in _arrays(getattr(estimator, "params_", {})):
+        if name.rsplit(".", 1)[-1] == "dofs" and (value > NORMAL_DOF).any():
+            yield f"Where {name} are above {NORMAL_DOF:g}, a Student law is practically normal; their size says no more."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,11 +128,15 @@ def facts_of(estimator: Any, seen: Given | None = None) -> list[tuple[str, str]]
 
 def read_given(estimator: Any, X: Any, **row: Any) -> Given:
     """What the fit says of the rows ``X``."""
-    loglik, result = float(np.sum(estimator.score_samples(X, **row))), estimator.result_
-    resp = estimator.predict_proba(X, **row)
+    each, result = np.asarray(estimator.score_samples(X, **row)), estimator.result_
+    loglik, n = float(each.sum()), len(each)
+    known = getattr(estimator, "posterior", None) or getattr(estimator, "predict_proba", None)
+    resp = np.ones((n, 1)) if known is None else np.asarray(known(X, **row))
+    icl = estimator.icl(X, **row) if hasattr(estimator, "icl") else _bic_aic(loglik, result.n_free, n)[0]
     sizes = np.bincount(resp.argmax(axis=1), minlength=resp.shape[1])
-    trained_on = len(resp) == result.n and math.isclose(loglik, result.loglik, rel_tol=SAME, abs_tol=SAME)
-    return Given(len(resp), loglik, float(estimator.icl(X, **row)), sizes, *_missing(X), trained_on)
+    blanks = getattr(estimator, "blank_rows_", 0)
+    trained_on = n + blanks == result.n and math.isclose(loglik, result.loglik, rel_tol=SAME, abs_tol=SAME)
+    return Given(n, loglik, float(icl), sizes, *_missing(X), trained_on)
 
 
 def _missing(X: Any) -> tuple[int, int]:
@@ -129,8 +148,10 @@ def _missing(X: Any) -> tuple[int, int]:
 
 
 def _data(estimator: Any, seen: Given | None) -> Iterator[tuple[str, str]]:
-    n = estimator.result_.n
-    yield "n", f"{n:.0f}" if float(n).is_integer() else f"{n:.6g} (total weight)"
+    n, blanks = estimator.result_.n, getattr(estimator, "blank_rows_", 0)
+    words = f"{n:.0f}" if float(n).is_integer() else f"{n:.6g} (total weight)"
+    filled = f" time steps: {n - blanks:.6g} rows given, {blanks} blank steps filled in" if blanks else ""
+    yield "n", words + filled
     yield "columns", columns_in_words(estimator)
     if seen is not None and seen.missing:
         yield "missing", f"{seen.missing} of {seen.entries} entries ({100 * seen.missing / seen.entries:.1f} %)"
@@ -198,7 +219,7 @@ def component_rows(estimator: Any, seen: Given | None = None) -> tuple[list[str]
     noisy = is_noisy(result)
     describe = _normal if isinstance(inner_family(result), Normal) else _generic
     body, shared = describe(estimator, len(header) - int(noisy))
-    rows += _moves(getattr(estimator, "params_", {}))
+    rows += _moves(getattr(estimator, "params_", {})) + _durations(estimator)
     rows += [Row(row.label, [*row.cells, ""]) if noisy and row.cells else row for row in body]
     return header, rows, shared
 
@@ -223,6 +244,17 @@ def _moves(params: Mapping[str, Any]) -> list[Row]:
     return rows + _section("moves from it to", ends, lambda j: numbers(moves[:, j], 4), "transmat_")
 
 
+def _durations(estimator: Any) -> list[Row]:
+    """Of a semi-Markov chain: how many rows a state lasts on average, but for the last thousandth of long laws."""
+    lasts = getattr(estimator, "durations_", None)
+    if lasts is None:
+        return []
+    table = np.asarray(lasts)
+    total, rows = table.sum(axis=1), table @ np.arange(1.0, table.shape[1] + 1.0)
+    means = rows / np.where(total > 0, total, 1.0)
+    return [Row("rows it lasts (mean)", [number(float(m), 4) if m > 0 else "for ever" for m in means])]
+
+
 def _normal(estimator: Any, k: int) -> tuple[list[Row], list[str]]:
     """Means, standard deviations and correlations of normal components."""
     means, covariances = moments(estimator)
@@ -231,14 +263,16 @@ def _normal(estimator: Any, k: int) -> tuple[list[Row], list[str]]:
     finest = sds.min(axis=0)
     rows = _section("mean", names, lambda j: numbers(means[:, j], resolution=float(finest[j])), "means_")
     rows += _section("standard deviation", names, lambda j: numbers(sds[:, j], 4), "covariances_")
+    others, shared = _generic(estimator, k, NORMAL)
+    rows += others
     if inner_family(estimator.result_).diagonal or len(names) == 1:
-        return rows, []
+        return rows, shared
     pairs = list(itertools.combinations(range(len(names)), 2))
     if len(pairs) > MOST_PAIRS:
-        return rows, ["", f"Correlations of {len(names)} columns are many: see covariances_."]
+        return rows, [*shared, "", f"Correlations of {len(names)} columns are many: see covariances_."]
     correlations = np.array([np.clip(covariances[:, i, j] / (sds[:, i] * sds[:, j]), -1.0, 1.0) for i, j in pairs])
     labels = [f"{names[i]}, {names[j]}" for i, j in pairs]
-    return rows + _section("correlation", labels, lambda j: [number(float(v), 3) for v in correlations[j]], ""), []
+    return rows + _section("correlation", labels, lambda j: [number(float(v), 3) for v in correlations[j]], ""), shared
 
 
 def _section(title: str, labels: list[str], cells: Callable[[int], list[str]], attribute: str) -> list[Row]:
@@ -256,13 +290,13 @@ def moments(estimator: Any) -> tuple[Array, Array]:
     return np.asarray(params.means), covariances
 
 
-def _generic(estimator: Any, k: int) -> tuple[list[Row], list[str]]:
+def _generic(estimator: Any, k: int, left_out: tuple[str, ...] = ()) -> tuple[list[Row], list[str]]:
     """Every parameter of any family: a row an entry, a column a component; what has no component axis below."""
     rows: list[Row] = []
     shared: list[tuple[str, str]] = []
     levels = getattr(estimator, "levels_", None)
-    for name, array in _arrays(estimator.params_):
-        if (name, array.ndim) in MOVES:
+    for name, array in _arrays(getattr(estimator, "params_", {})):
+        if (name, array.ndim) in MOVES or name in (*left_out, *APART):
             continue
         if array.ndim and array.shape[0] == k:
             rows += _entries(name, array, columns_of(estimator, name), levels)
@@ -282,6 +316,8 @@ def _arrays(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _entries(name: str, array: Array, columns: list[str], levels: Any) -> list[Row]:
+    if name.startswith("duration_") and array.ndim > 1 and array.shape[1] == 1:
+        array = array[:, 0]  # a duration is no column of the data
     if array.ndim == 1:
         return [Row(name, numbers(array))]
     levels = levels if array.ndim == 3 and levels is not None and array.shape[1] == len(levels) else None

@@ -6,13 +6,14 @@ so it holds for every family that is exact with missing entries.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
 
 from estep.core.record import Array
 from estep.models.latent import encoded
-from estep.views.in_sequences import InSequences
+from estep.views.with_rows import WithRows
 from estep.views.words import overall_weights
 
 MOST_POINTS = 20_000
@@ -26,7 +27,7 @@ def some_rows(estimator: Any, X: Any) -> tuple[Array, Array]:
     if n <= MOST_POINTS:
         return values_of(estimator, X), np.asarray(estimator.predict_proba(X))
     some = np.sort(np.random.default_rng(0).choice(n, MOST_POINTS, replace=False))
-    if isinstance(estimator, ByGroup | InSequences):
+    if isinstance(estimator, WithRows):
         return values_of(estimator, X)[some], estimator.predict_proba(X)[some]
     part = X.iloc[some] if hasattr(X, "iloc") else X[some]
     return values_of(estimator, part), np.asarray(estimator.predict_proba(part))
@@ -43,6 +44,8 @@ def numeric_columns(estimator: Any) -> list[int]:
 
 def values_of(estimator: Any, X: Any) -> Array:
     """Rows as numbers (n, d); a category is its code in ``levels_``, what is missing NaN."""
+    if isinstance(X, str | os.PathLike):
+        raise TypeError(f"X is the path {os.fspath(X)!r}, but pictures are drawn from rows in memory; read it first")
     levels, texts = getattr(estimator, "levels_", None), getattr(estimator, "_texts", ())
     if not texts and (levels is None or all(level is None for level in levels)):
         return np.asarray(X, dtype=float)
@@ -115,30 +118,3 @@ def mixing(estimator: Any) -> Array:
     if weights is None:
         raise ValueError(f"{type(estimator).__name__} has no weights over all rows: they follow from covariates, row by row")
     return weights
-
-
-class ByGroup:
-    """A fitted estimator with the group of every row at hand, for pictures of models whose weights differ by group."""
-
-    def __init__(self, estimator: Any, by: Any) -> None:
-        self.estimator, self.by = estimator, by
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.estimator, name)
-
-    def predict_proba(self, X: Any) -> Array:
-        """Class probabilities (n, k) of the rows in their groups."""
-        return np.asarray(self.estimator.predict_proba(X, by=self.by))
-
-    def score_samples(self, X: Any) -> Array:
-        """Log densities (n,) of the rows in their groups."""
-        return np.asarray(self.estimator.score_samples(X, by=self.by))
-
-    def icl(self, X: Any) -> float:
-        """Integrated completed likelihood of the rows in their groups."""
-        return float(self.estimator.icl(X, by=self.by))
-
-
-def in_groups(estimator: Any, by: Any) -> Any:
-    """The estimator itself, or with the rows' groups where they are given."""
-    return estimator if by is None else ByGroup(estimator, by)

@@ -64,7 +64,7 @@ def column_names(estimator: Any) -> list[str]:
 def columns_of(estimator: Any, name: str) -> list[str]:
     """Names of the columns that parameter ``name`` is about: of coefficients the design's, "1" being a gate's intercept."""
     model, last = getattr(getattr(estimator, "result_", None), "model", None), name.rsplit(".", 1)[-1]
-    if last in ("gate_coefs", "leaf_coefs"):
+    if last in ("gate_coefs", "leaf_coefs", "move_coefs", "start_coefs"):
         return ["1", *map(str, getattr(getattr(model, "structure", None), "columns", ()))]
     design = getattr(getattr(model, "family", None), "columns", ()) if last == "coefs" else ()
     return [str(column) for column in design] or column_names(estimator)
@@ -83,6 +83,8 @@ def columns_in_words(estimator: Any) -> str:
 def component_names(estimator: Any) -> list[str]:
     """Headings of the components: the numbers that ``predict`` gives, with the class names where labels had some."""
     k = named_components(estimator.result_)
+    if hasattr(estimator, "states_"):
+        return [str(state) for state in estimator.states_.tolist()]
     named = () if answers_are_classes(estimator.result_) else getattr(estimator, "classes_", ())
     classes = [str(name) for name in named]
     names = [f"{i} {classes[i]}" if i < len(classes) else str(i) for i in range(k)]
