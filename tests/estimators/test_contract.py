@@ -12,6 +12,7 @@ import pytest
 from sklearn.base import clone
 
 import estep
+from estep.data import Memory
 
 ROWS_OF = (70, 50)
 N, D = sum(ROWS_OF), 2
@@ -331,8 +332,9 @@ def test_memory_order_does_not_matter():
 
 def test_threads_do_not_change_a_bit():
     rng = np.random.default_rng(3)
-    many = np.vstack([rng.normal(size=(9_000, 3)), 4 + rng.normal(size=(11_000, 3))])
+    many = np.vstack([rng.normal(size=(18_000, 3)), 4 + rng.normal(size=(22_000, 3))])
     many[::17, 1] = np.nan
+    assert len(list(Memory(many).chunks())) > 3
     fits = [mixture(n_jobs=n_jobs, n_init=1, init="kmeans++", tol=1e-4).fit(many) for n_jobs in (1, 2, 3, None, -1)]
     for fit in fits[1:]:
         assert fit.log_likelihood_ == fits[0].log_likelihood_

@@ -25,7 +25,7 @@ from estep.structures import Iid
 duckdb = pytest.importorskip("duckdb")
 pytest.importorskip("nanoarrow")
 
-N, NAMES = 20_011, ("a", "b", "c")  # three blocks of 8200 rows, the last one short
+N, NAMES = 40_011, ("a", "b", "c")  # four blocks, the last one short
 
 
 @pytest.fixture(scope="module")
