@@ -131,6 +131,28 @@ def test_entries_of_json_that_differ_in_kind(tmp_path: Path) -> None:
         Arrow(f"{tmp_path}/p-*.jsonl").x  # noqa: B018
 
 
+def test_dates_and_truths_of_json_in_several_files_are_what_they_are_in_one(tmp_path: Path) -> None:
+    as_json(tmp_path / "p-0", x=[1.0, 3.0], day=["2020-01-01", "2020-01-02"], hour=["10:00:00", None], odd=[True, None])
+    as_json(tmp_path / "p-1", x=[2.0], day=["2020-01-05 00:00:00"], hour=["11:30:00"], odd=[3])
+    data = Arrow(f"{tmp_path}/p-*.jsonl")
+    with pytest.warns(UserWarning, match="left out 'day' .*, 'hour' "):
+        assert data.names == ("x", "odd")
+    np.testing.assert_array_equal(data.x, [[1, 1], [3, np.nan], [2, 3]])
+    ordered = Arrow(f"{tmp_path}/p-*.jsonl", exclude=["odd", "hour"]).in_sequences(None, "day")
+    np.testing.assert_array_equal(ordered.x[:, 0], [1, 3, np.nan, np.nan, 2])  # two days have no row
+
+
+@pytest.mark.parametrize("rows", [({"x": [1], "X": [2]}, {"x": [3], "X": [4]}), ({"x": [1]}, {"X": [2]})])
+def test_keys_that_differ_in_case_alone_are_refused(rows: tuple[dict[str, Any], ...], tmp_path: Path) -> None:
+    for i, columns in enumerate(rows):
+        as_json(tmp_path / f"p-{i}", **columns)
+    with pytest.raises(ValueError, match="several keys are 'x' but for upper and lower case"):
+        Arrow(f"{tmp_path}/p-*.jsonl").x  # noqa: B018
+    as_json(tmp_path / "q-0", x=[1], x_1=[2])
+    as_json(tmp_path / "q-1", x=[3], x_1=[4])
+    np.testing.assert_array_equal(Arrow(f"{tmp_path}/q-*.jsonl").x, [[1, 2], [3, 4]])
+
+
 def test_a_line_of_another_length_and_bytes_of_another_encoding_name_their_file(tmp_path: Path) -> None:
     as_csv(tmp_path / "p-0", a=[1, 2], b=[3, 4])
     (tmp_path / "p-1.csv").write_text("a,b\n1,2\n3\n", "utf-8")

@@ -24,13 +24,14 @@ def refuse_source(source: Any) -> None:
 
 def refuse_settings(data: Any) -> None:
     """Raise TypeError or ValueError naming the first setting of an ``Arrow`` or ``OnDask`` that cannot be meant."""
+    kinds = str if hasattr(data, "query") else str | int  # columns of tables on a cluster may have numbers as names
     for argument in ("columns", "exclude", "categories"):
-        _names(argument, getattr(data, argument))
+        _names(argument, getattr(data, argument), kinds)
     if data.columns is not None and not len(data.columns):
         raise ValueError("columns names no column; name some, or leave it None for all")
     for argument in ("weights", "labels", "ids"):
         value = getattr(data, argument, None)
-        if value is not None and not isinstance(value, str):
+        if value is not None and not isinstance(value, kinds):
             raise TypeError(f"{argument} must be None or the name of a column, got {value!r:.60}")
     _whole("rows", data.rows, 1)
 
@@ -61,13 +62,13 @@ def refuse_client(client: Any) -> None:
     )
 
 
-def _names(argument: str, value: Sequence[str] | None) -> None:
+def _names(argument: str, value: Sequence[Any] | None, kinds: Any) -> None:
     if value is None:
         return
     if isinstance(value, str):
         raise TypeError(f"{argument} must be a list of names of columns, got the text {value!r}; give [{value!r}]")
-    if not all(isinstance(name, str) for name in value):
-        odd = next(name for name in value if not isinstance(name, str))
+    if not all(isinstance(name, kinds) for name in value):
+        odd = next(name for name in value if not isinstance(name, kinds))
         raise TypeError(f"{argument} must be names of columns, got {odd!r:.60} among them")
     if argument == "columns" and len(set(value)) < len(value):
         raise ValueError(f"columns names a column twice: {list(value)}")

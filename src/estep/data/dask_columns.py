@@ -98,7 +98,9 @@ def weights_in(data: Any, name: str) -> Any:
     values = data.values(name)
     numbers = values.dtype.kind == "f"
     good = np.isfinite(values) & (values >= 0) if numbers else np.zeros(len(values), dtype=bool)
-    if not (good if data.layout is None else good | np.isnan(values)).all():
+    if numbers and data.layout is not None:  # steps of time without a row have none
+        good |= np.isnan(values)
+    if not good.all():
         at = int(np.flatnonzero(~good)[0])
         where, row = _row_called(data, at)
         held = f"the weight {values[at]:g}" if numbers else f"text, {values[at]!r:.60},"

@@ -74,6 +74,22 @@ class Part:
         return Part, (self.title, self.memory, self.first)
 
 
+@dataclasses.dataclass(frozen=True)
+class Picked:
+    """Some rows of a raw partition, by their numbers in it."""
+
+    raw: Any
+    rows: NDArray[np.intp]
+
+    def columns(self) -> dict[str, Any]:
+        """The columns by name."""
+        return {name: _entries(column, self.rows) for name, column in columns_of(self.raw).items()}
+
+
+def _entries(column: Any, rows: NDArray[np.intp]) -> Any:
+    return [column[i] for i in rows] if isinstance(column, list) else column[rows]
+
+
 def columns_of(raw: Any) -> dict[str, Any]:
     """Columns by name: of a table, an array (x0, x1, ...), a dict of columns, or a list of dicts or rows."""
     if isinstance(raw, Mapping):
@@ -192,6 +208,8 @@ def called(raw: Any, partition: str, row: int) -> tuple[str, int]:
     if hasattr(raw, "placed"):
         file, found = raw.placed(row)
         return str(file), int(found)
+    if isinstance(raw, Picked):
+        return called(raw.raw, partition, int(raw.rows[row]))
     return partition, row
 
 

@@ -60,8 +60,9 @@ def parquet_types(connection: Any, files: Sequence[str], listed: str) -> list[tu
 
     The footers of all files are read in one query; only those that differ are looked at by themselves.
     """
-    leaves = "list([name, type, converted_type, logical_type, duckdb_type] ORDER BY column_id)"
-    seen = connection.execute(f"SELECT file_name, {leaves} FROM parquet_schema({listed}) GROUP BY file_name").fetchall()
+    types = "[name, type, converted_type, logical_type, duckdb_type] AS types"
+    leaves = f"SELECT file_name, {types}, row_number() OVER () AS place FROM parquet_schema({listed})"
+    seen = connection.execute(f"SELECT file_name, list(types ORDER BY place) FROM ({leaves}) GROUP BY file_name").fetchall()
     schema = {path: str(entries) for path, entries in seen}
     kept = {schema.get(file, file): file for file in reversed(files)}  # the first file of each schema
     some = [file for file in files if file == files[0] or kept[schema.get(file, file)] == file]

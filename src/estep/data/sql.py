@@ -24,8 +24,9 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def nearest(name: str, names: Sequence[str]) -> str:
+def nearest(name: Any, names: Sequence[Any]) -> str:
     """Words about the names that come closest, or all of them where none does."""
+    name, names = str(name), list(map(str, names))
     near = difflib.get_close_matches(name, names, n=3) or [n for n in names if n.lower() == name.lower()]
     if near:
         return f"did you mean {' or '.join(map(repr, near))}?"

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from estep.core.collapse import Collapsed
 from estep.core.result import ConvergenceWarning, Result, Status
+from estep.data.picked import picked
+from estep.data.sources import is_source
 from estep.inference.criteria import MEMBERSHIPS, OWN, PLAIN, fitted_numbers, nec
 
 SCOUT = 0.05
@@ -122,40 +124,46 @@ class Work:
         """Minus the mean log-likelihood of rows that the fit had not seen, its standard error, and notes."""
         from sklearn.base import clone
 
-        scores, sizes, odd = [], [], 0
-        for train, test in self._folds():
+        scores, sizes, odd, weight = [], [], 0, self._weight()
+        for train, test in self._folds(weight):
             model = clone(self.estimator).set_params(**settings)
             X, y, rows = self._part(train)
             model.fit(X, y, **rows)
             odd += not _usable(model.result_)
             X, y, rows = self._part(test)
             scores.append(float(model.score(X, y, **rows)))
-            weight = rows.get("sample_weight")
             lengths = [len(part) for part in X] if isinstance(X, list) and np.ndim(X[0]) > 1 else [1] * len(test)
-            sizes.append(float(np.sum(lengths if weight is None else np.asarray(weight) * lengths)))
+            sizes.append(float(np.sum(lengths if weight is None else np.asarray(weight)[test] * lengths)))
         if not np.isfinite(scores).all():
             raise ValueError("held-out rows are impossible under a fit to the others (log-likelihood -inf); use a prior")
         each = np.array(scores)
         notes = (f"{odd} of {self.folds} fits to folds were not healthy",) if odd else ()
         return -float(np.average(each, weights=sizes)), float(each.std(ddof=1) / math.sqrt(len(each))), notes
 
-    def _folds(self) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-        """Rows to fit to and rows to be predicted, for each fold; a row of weight 0 is in none."""
+    def _weight(self) -> Any:
+        """Weights of the rows: those given, or those that a source brings along; None where there are none."""
         weight = self.rows.get("sample_weight")
+        return self.X.weight if weight is None and is_source(self.X) else weight
+
+    def _folds(self, weight: Any) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Rows to fit to and rows to be predicted, for each fold; a row of weight 0 is in none."""
         n = self.X.shape[0] if hasattr(self.X, "shape") else len(self.X)
         kept = np.arange(n) if weight is None else np.flatnonzero(np.asarray(weight) > 0)
         mixed = np.random.default_rng(self.seed).permutation(kept)
         for fold in np.array_split(mixed, self.folds):
-            yield np.setdiff1d(kept, fold), np.sort(fold)
+            left = np.zeros(n, dtype=bool)
+            left[kept], left[fold] = True, False
+            yield np.flatnonzero(left), np.sort(fold)
 
     def _part(self, index: NDArray[np.intp]) -> tuple[Any, Any, dict[str, Any]]:
-        """Some of the rows, with all that they carry."""
+        """Some of the rows, with all that they carry; those of a file or a cluster stay there."""
         from sklearn.utils import _safe_indexing
 
         def pick(value: Any) -> Any:
             return None if value is None else _safe_indexing(value, index)
 
-        return pick(self.X), pick(self.y), {name: pick(value) for name, value in self.rows.items()}
+        X = picked(self.X, index) if is_source(self.X) else pick(self.X)
+        return X, pick(self.y), {name: pick(value) for name, value in self.rows.items()}
 
 
 def size_of(model: Any) -> str:

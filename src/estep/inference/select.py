@@ -6,13 +6,14 @@ The criteria and their sources are in ``criteria.py``; all are lower-is-better.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from estep.data.sources import source_of
+from estep.data.sources import is_source, source_of
 from estep.inference.cells import Cell, Work, size_of
 from estep.inference.counted import counted, spread
 from estep.inference.criteria import CRITERIA, needs
@@ -152,7 +153,8 @@ def select(
     progress : bool
         Show how far it is, and the time left.
     folds : int
-        Parts of the rows that are left out in turn, for "cv"; drawn by the estimator's seed, the same for every cell.
+        Parts of the rows that are left out in turn, for "cv"; drawn by the estimator's seed, the same for every cell. Rows of a
+        file or a cluster stay there.
     rule : "best" or "one_se"
         "one_se", for "cv": the fewest parameters within one standard error of the best.
     **rows
@@ -166,7 +168,8 @@ def select(
     Raises
     ------
     ValueError
-        On an unknown criterion or rule, an empty grid, folds that do not divide the rows, or when no fit could be used.
+        On an unknown criterion or rule, an empty grid, folds that do not divide the rows, sequences in a file or on a cluster
+        for "cv", or when no fit could be used.
 
     Examples
     --------
@@ -181,7 +184,7 @@ def select(
     _check(estimator, criterion, starts, rule)
     X = X if (source := source_of(X)) is None else source
     if criterion == "cv":
-        _check_folds(X, folds, rows)
+        _check_folds(estimator, X, folds, rows)
     cells = combinations(grid, _width(X))
     seedless = getattr(estimator, "random_state", 0) is None and "random_state" not in grid
     scouting = starts == "shared" and criterion not in ("cv", "nec") and _many_starts(estimator, grid)
@@ -226,10 +229,13 @@ def _check(estimator: Any, criterion: str, starts: str, rule: str) -> None:
         size_of(estimator)
 
 
-def _check_folds(X: Any, folds: int, rows: Mapping[str, Any]) -> None:
+def _check_folds(estimator: Any, X: Any, folds: int, rows: Mapping[str, Any]) -> None:
     """Raise ValueError where rows cannot be dealt into folds."""
-    if source_of(X) is not None:
-        raise ValueError("criterion='cv' draws rows from memory; read X into a table first, or choose another criterion")
+    if is_source(X) and "sequence" in inspect.signature(estimator.fit).parameters:
+        raise ValueError(
+            "criterion='cv' leaves out whole sequences, and those of a file or a cluster are not dealt into folds; give X as "
+            "a list of sequences in memory, or choose another criterion"
+        )
     if told := [name for name in ("sequence", "lengths", "time") if rows.get(name) is not None]:
         raise ValueError(f"criterion='cv' leaves out whole sequences: give X as a list of them, without {told[0]}")
     n = X.shape[0] if hasattr(X, "shape") else len(X)
