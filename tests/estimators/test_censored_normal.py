@@ -54,6 +54,8 @@ def test_the_maximum_is_that_of_a_direct_search():
     assert fit.log_likelihood_ == pytest.approx(-direct.fun, abs=1e-9)
     assert (fit.mean_, fit.std_) == (pytest.approx(direct.x[0], abs=1e-5), pytest.approx(np.exp(direct.x[1]), abs=1e-5))
     np.testing.assert_allclose(fit.score_samples(BOUNDS).sum(), fit.log_likelihood_, rtol=1e-12)
+    few = fit.score_samples(Y[:4], STATUS[:4], upper=UPPER[:4])  # no row of these has an upper end
+    np.testing.assert_array_equal(few, fit.score_samples(Y, STATUS, upper=UPPER)[:4])
 
 
 def test_imputations_are_conditional_expectations():

@@ -156,7 +156,10 @@ def test_settings_of_sequences(refused):
     refused(estep.FactorAnalysis(1, floor="a"), ["floor", "'a'", "between 0 and 1"], X)
     with pytest.raises(TypeError, match=r"segment_image takes no 'n_components'.*max_iter"):
         estep.segment_image(np.eye(4), n_components=3)
-    assert estep.GaussianMixture(2, accelerate=None, random_state=0, n_init=1).fit(X).converged_
+    for none in (None, np.False_):
+        assert estep.GaussianMixture(2, accelerate=none, random_state=0, n_init=1).fit(X).converged_
+    for one in (1, range(1, 2), np.array(1), np.array([1])):
+        assert estep.GaussianHMM(2, absorbing=one, random_state=0, n_init=1).fit(X).transmat_[1, 1] == 1.0
 
 
 def test_a_chain_may_have_more_states_than_symbols():

@@ -195,7 +195,7 @@ def leap_named(accelerate: Any) -> Leap | None:
     """The accelerator of that name; raises ValueError listing the known ones."""
     if isinstance(accelerate, Leap):
         return accelerate
-    if accelerate is None or accelerate is False:
+    if accelerate is None or (isinstance(accelerate, bool | np.bool_) and not accelerate):
         return None
     if not isinstance(accelerate, str) or accelerate not in LEAPS:
         known = ", ".join(repr(name) for name in LEAPS)

@@ -33,7 +33,7 @@ def bounds_of(y: Any, status: Any, upper: Any) -> Array:
     codes = np.ones(len(values), dtype=int) if status is None else _codes(status, len(values))
     ends = np.full(len(values), np.nan) if upper is None else _shaped(numbers(upper, "upper"), len(values), "upper")
     between = codes == 3
-    if upper is not None and not between.any():
+    if upper is not None and not between.any() and (status is None or (ends > values).any()):
         raise ValueError("upper is read where status is 'interval', which no row has; set status there, or leave upper out")
     if (lost := between & np.isnan(ends) & ~np.isnan(values)).any():
         raise ValueError(f"upper has no value in row {int(np.argmax(lost))}, whose status is 'interval'; give its upper end")

@@ -149,7 +149,7 @@ def summary_of(self: Any, X: Any, row: dict[str, Any], errors: Any, level: float
     from estep.inference.words import keywords_of
     from estep.views.table import summary_text
 
-    taken = keywords_of(type(self).score_samples, "self", "X")
+    taken = keywords_of(type(self).score_samples, "self")[1:]
     if strange := [name for name in row if name not in taken]:
         raise TypeError(f"summary takes no {strange[0]!r}; it takes X, {', '.join(taken)}, errors, level")
     if row and X is None:

@@ -70,8 +70,8 @@ def require_integer(value: Any, name: str, low: int = 1) -> None:
 
 def absorbing_of(self: Any) -> tuple[int, ...]:
     """The states that are never left, from a setting that is one, or several; raises ValueError."""
-    told = self.absorbing
-    states = list(told) if isinstance(told, list | tuple | np.ndarray) and np.ndim(told) == 1 else [told]
+    told = np.asarray(self.absorbing, dtype=object)
+    states = told.tolist() if told.ndim == 1 else [told.tolist()]
     if strange := [state for state in states if not _integer(0)[0](state)]:
         raise ValueError(f"absorbing must be a state, an integer >= 0, or a list of states, got {strange[0]!r}")
     return tuple(int(state) for state in states)

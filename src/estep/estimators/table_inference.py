@@ -94,7 +94,7 @@ def confint(
 ) -> dict[str, Array]:
     """Intervals of the cells' probabilities, "wald" (on the scale of log-odds) or "profile"; see ``GaussianMixture``."""
     known_word(method, INTERVALS)
-    known_options(method, settings, ["level", *keywords_of(INTERVALS[method]), "clusters"])
+    known_options(method, settings, [*keywords_of(INTERVALS[method]), "clusters"])
     errors, clusters = settings.pop("errors", "oakes"), settings.pop("clusters", None)
     given = isinstance(errors, Errors)
     found = errors if given else standard_errors(self, X, sample_weight, errors, clusters=clusters)

@@ -75,7 +75,7 @@ class ScoreLaw:
         """The lowest score, in bits, that background words reach with at most this probability; inf where there is none."""
         lowest, tail = tail_of(self.scores, self.background)
         at = int(np.searchsorted(-tail, -pvalue))
-        return float("inf") if at == len(tail) else (lowest + at) * self.unit
+        return float("inf") if at == len(tail) - 1 else (lowest + at) * self.unit
 
     def _units(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         each = np.take_along_axis(self.scores[None], np.maximum(codes, 0)[:, :, None], axis=2)[:, :, 0]
