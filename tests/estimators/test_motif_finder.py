@@ -95,6 +95,20 @@ def test_both_strands_share_one_motif() -> None:
     assert one.objective_ < fit.objective_ - 10  # one strand alone misses half of them
 
 
+@pytest.mark.parametrize("law", ["any", "any (windows)"])
+def test_a_word_that_reads_the_same_from_both_strands_is_one_site(law: str) -> None:
+    """Each strand has half of the probability of such a site, so that neither reaches one half by itself."""
+    rng = np.random.default_rng(0)
+    texts = []
+    for _ in range(12):
+        letters = rng.integers(0, 4, 60)
+        letters[8:16] = letters[35:43] = DNA.encode("ATGCGCAT")
+        texts.append(DNA.decode(letters))
+    fit = estep.MotifFinder(8, sites=law, strands="both", **QUICK).fit(texts)
+    assert fit.sites_.start[fit.sites_.word == "ATGCGCAT"].tolist() == [8, 35] * 12
+    assert len(fit.sites_) <= 25  # one more may look like it by chance
+
+
 def test_palindromes_have_half_the_parameters() -> None:
     texts, places, _ = planted(20, word="ACGTACGT", redrawn=0.1)
     fit = estep.MotifFinder(8, palindrome=True, **QUICK).fit(texts)

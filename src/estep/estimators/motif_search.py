@@ -252,7 +252,8 @@ def sites_of(model: Motif, params: MotifParams, chunk: Chunk, texts: Texts) -> S
     if model.law == "any":
         chosen = model.posteriors(params, chunk, best=True).resp > 0
     elif model.law == "any (windows)":
-        chosen = placed.resp >= LIKELY
+        likelier = np.arange(len(placed.resp))[:, None] == placed.resp.argmax(axis=0)
+        chosen = likelier & (placed.resp.sum(axis=0) >= LIKELY)  # a word that reads the same from both strands shares it
     else:
         chosen = _best_in_each(placed.resp, text.ends, required=model.sites.needs_room)
     strand, row = np.nonzero(chosen)
