@@ -126,6 +126,15 @@ def test_rows_of_categories_are_counted_where_they_are(table: Any, tmp_path: Pat
         assert (found.predict(data) == here.predict(frame)).all()
 
 
+def test_rows_behind_a_query_are_counted_and_not_copied(table: Any, tmp_path: Path) -> None:
+    frame = pandas.concat([table[["eyes", "answer", "score"]]] * 10, ignore_index=True)
+    data = Arrow(elsewhere(frame, tmp_path)["Parquet"], query="SELECT * FROM data")
+    found = estep.LatentClass(2, random_state=0, n_init=3).fit(data)
+    assert found.log_likelihood_ == estep.LatentClass(2, random_state=0, n_init=3).fit(frame).log_likelihood_
+    written = data.table.connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+    assert all(name.startswith("estep groups") for (name,) in written)
+
+
 def test_negative_counts_in_a_file_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "counts.csv"
     file.write_text("a,b\n" + "1,2\n-3,1\n2,2\n" * 5)
